@@ -1,0 +1,1 @@
+//! Error documents, and the only place that knows CNI's codes.

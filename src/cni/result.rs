@@ -1,0 +1,78 @@
+//! Results, held in the newest shape and converted to the version asked for.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// What an ADD answers, in the shape of the newest version.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CniResult {
+    /// Interfaces made or used.
+    pub interfaces: Vec<Interface>,
+    /// Addresses assigned.
+    pub ips: Vec<IpConfig>,
+    /// Routes that the container got.
+    pub routes: Vec<Route>,
+    /// Name servers, as the IPAM or the configuration said.
+    pub dns: Dns,
+}
+
+/// One interface of a result.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name in its namespace.
+    pub name: String,
+    /// Hardware address, `aa:bb:cc:dd:ee:ff`, empty when unknown.
+    pub mac: String,
+    /// MTU in bytes (from 1.1.0).
+    pub mtu: Option<u32>,
+    /// The namespace's path; empty for an interface of the host.
+    pub sandbox: String,
+    /// From 1.1.0.
+    pub socket_path: String,
+    /// From 1.1.0.
+    pub pci_id: String,
+}
+
+/// One address of a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IpConfig {
+    /// Address with its prefix; host bits are kept.
+    pub address: IpNet,
+    /// The gateway of its subnet.
+    pub gateway: Option<IpAddr>,
+    /// Index into `interfaces`.
+    pub interface: Option<usize>,
+}
+
+/// One route of a result (also the shape of `ipam.routes`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Destination.
+    pub dst: IpNet,
+    /// Next hop; none means the gateway of the address of that family.
+    pub gw: Option<IpAddr>,
+    /// MTU in bytes.
+    pub mtu: Option<u32>,
+    /// Advertised MSS in bytes.
+    pub advmss: Option<u32>,
+    /// Metric.
+    pub priority: Option<u32>,
+    /// Routing table, 254 (main) when none.
+    pub table: Option<u32>,
+    /// Scope, as rtnetlink's number (0 universe, 253 link).
+    pub scope: Option<u8>,
+}
+
+/// DNS settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dns {
+    /// Servers, in order.
+    pub nameservers: Vec<String>,
+    /// Local domain.
+    pub domain: String,
+    /// Search list.
+    pub search: Vec<String>,
+    /// Resolver options.
+    pub options: Vec<String>,
+}

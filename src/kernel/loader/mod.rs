@@ -1,0 +1,1 @@
+//! The means of loading a module.
