@@ -1,14 +1,14 @@
 //! Configuration keys to types, without looking at the world. Keys match as Go's JSON does: in any letter case.
 
-use std::{
-    net::IpAddr,
-    path::PathBuf,
-};
+use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-use crate::cni::{Version, result::{Dns, Route}};
+use crate::cni::{
+    Version,
+    result::{Dns, Route},
+};
 
 /// A network configuration, checked.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,1 +1,4 @@
-//! ipam.
+//! Addresses: which are free (pure, `ranges`), who holds them (`reservations`).
+
+pub mod ranges;
+pub mod reservations;

@@ -1,1 +1,1 @@
-//! store.
+//! Attachment records and their locks under the state folder.

@@ -1,1 +1,7 @@
-//! sys.
+//! System calls: namespaces, sysctls, ioctls, processes. The only room with `unsafe`.
+
+pub mod exec;
+pub mod ioctl;
+pub mod netlink;
+pub mod netns;
+pub mod sysctl;
