@@ -1,1 +1,149 @@
-//! netns.
+//! Network namespaces: naming one, and doing something inside it.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use nix::sched::{CloneFlags, setns};
+
+/// Why a sandbox could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The path cannot be opened.
+    #[error("cannot open the network namespace {path}: {source}")]
+    Open {
+        /// As the runtime named it.
+        path: PathBuf,
+        /// Of `open(2)`.
+        source: io::Error,
+    },
+    /// The path is something else.
+    #[error("{path} is not a network namespace")]
+    NotNamespace {
+        /// As the runtime named it.
+        path: PathBuf,
+    },
+    /// `setns(2)` refused.
+    #[error("cannot enter the network namespace {path}: {source}")]
+    Enter {
+        /// As the runtime named it.
+        path: PathBuf,
+        /// Of `setns(2)` or of starting a thread.
+        source: io::Error,
+    },
+}
+
+/// What tells one namespace from another for as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct NetnsId {
+    /// Device of the nsfs.
+    pub dev: u64,
+    /// Inode of the namespace; reused after it ends.
+    pub ino: u64,
+}
+
+impl NetnsId {
+    /// The identity of what lies at a path, without opening it; None when nothing does.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        let meta = path.metadata().ok()?;
+        Some(Self { dev: meta.dev(), ino: meta.ino() })
+    }
+
+    /// The namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When /proc is not mounted.
+    pub fn own() -> io::Result<Self> {
+        let meta = Path::new("/proc/thread-self/ns/net").metadata()?;
+        Ok(Self { dev: meta.dev(), ino: meta.ino() })
+    }
+}
+
+/// A container's network namespace, held open.
+#[derive(Debug)]
+pub struct Sandbox {
+    file: File,
+    path: PathBuf,
+    id: NetnsId,
+}
+
+impl Sandbox {
+    /// Opens the namespace at a path and makes sure that it is one.
+    ///
+    /// # Errors
+    /// [`Error::Open`] or [`Error::NotNamespace`].
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let open = |source| Error::Open { path: path.into(), source };
+        let file = File::open(path).map_err(open)?;
+        let kind = nix::sys::statfs::fstatfs(&file).map_err(|errno| open(errno.into()))?.filesystem_type();
+        if kind != nix::sys::statfs::NSFS_MAGIC {
+            return Err(Error::NotNamespace { path: path.into() });
+        }
+        let meta = file.metadata().map_err(open)?;
+        Ok(Self { file, path: path.into(), id: NetnsId { dev: meta.dev(), ino: meta.ino() } })
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub const fn id(&self) -> NetnsId {
+        self.id
+    }
+
+    /// Its path, as the runtime named it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs something inside, on a thread that is thrown away, so that no thread ever has to come back.
+    ///
+    /// In there `/proc/sys/net` shows the sandbox, `/proc/net` still shows the process.
+    ///
+    /// # Errors
+    /// [`Error::Enter`] when the thread or `setns(2)` fails; nothing was run then.
+    pub fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        let enter = |source| Error::Enter { path: self.path.clone(), source };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
+                .stack_size(256 * 1024)
+                .spawn_scoped(scope, || {
+                    setns(&self.file, CloneFlags::CLONE_NEWNET)?;
+                    Ok(inside())
+                })
+                .map_err(enter)?;
+            match thread.join() {
+                Ok(done) => done.map_err(|errno: nix::errno::Errno| enter(errno.into())),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+}
+
+impl AsFd for Sandbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_no_namespace_and_a_missing_path_keeps_its_errno() {
+        assert!(matches!(Sandbox::open(Path::new("/etc/passwd")), Err(Error::NotNamespace { .. })));
+        let Err(Error::Open { source, .. }) = Sandbox::open(Path::new("/nowhere/net")) else { panic!("opened") };
+        assert_eq!(source.raw_os_error(), Some(2));
+    }
+
+    #[test]
+    fn own_namespace_is_recognised() {
+        let sandbox = Sandbox::open(Path::new("/proc/self/ns/net")).unwrap();
+        assert_eq!(sandbox.id(), NetnsId::own().unwrap());
+    }
+}

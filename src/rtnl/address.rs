@@ -1,0 +1,69 @@
+//! Addresses of links.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+
+use super::{Error, Link, Rtnl};
+
+/// How an address is added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddressFlags {
+    /// IPv6: usable at once, without duplicate address detection.
+    pub nodad: bool,
+}
+
+impl Rtnl {
+    /// The addresses of a link, IPv6 link-local ones included.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn addresses(&self, link: &Link) -> Result<Vec<IpNet>, Error> {
+        let mut request = self.handle.address().get();
+        request.message_mut().header.index = link.index;
+        let messages = self.collect(request.execute(), || format!("ip addr show dev {}", link.name))?;
+        Ok(messages.iter().filter(|one| one.header.index == link.index).filter_map(address_of).collect())
+    }
+
+    /// Adds an address.
+    ///
+    /// # Errors
+    /// EEXIST when the link has it already; any other refusal.
+    pub fn add_address(&self, link: &Link, address: IpNet, flags: AddressFlags) -> Result<(), Error> {
+        let mut request = self.handle.address().add(link.index, address.addr(), address.prefix_len());
+        if flags.nodad && matches!(address, IpNet::V6(_)) {
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
+        self.run(request.execute(), || format!("ip addr add {address} dev {}", link.name))
+    }
+
+    /// Removes an address.
+    ///
+    /// # Errors
+    /// EADDRNOTAVAIL when the link does not have it; any other refusal.
+    pub fn delete_address(&self, link: &Link, address: IpNet) -> Result<(), Error> {
+        let mut message = AddressMessage::default();
+        message.header.family = match address {
+            IpNet::V4(_) => netlink_packet_route::AddressFamily::Inet,
+            IpNet::V6(_) => netlink_packet_route::AddressFamily::Inet6,
+        };
+        message.header.index = link.index;
+        message.header.prefix_len = address.prefix_len();
+        message.attributes.push(AddressAttribute::Local(address.addr()));
+        message.attributes.push(AddressAttribute::Address(address.addr()));
+        self.run(self.handle.address().del(message).execute(), || format!("ip addr del {address} dev {}", link.name))
+    }
+}
+
+fn address_of(message: &AddressMessage) -> Option<IpNet> {
+    let mut found: Option<IpAddr> = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => found = Some(*address),
+            AddressAttribute::Address(address) if found.is_none() => found = Some(*address),
+            _ => {}
+        }
+    }
+    IpNet::new(found?, message.header.prefix_len).ok()
+}

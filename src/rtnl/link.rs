@@ -1,0 +1,222 @@
+//! Links: what the kernel holds, and making, changing and deleting them.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_route::link::{
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
+    LinkInfo, LinkMessage,
+};
+use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
+
+use super::{Error, Rtnl, absent};
+use crate::cni::mac::Mac;
+
+/// A link as the kernel holds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its index in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// `bridge`, `veth`, ...; None for a link without kind (a NIC, lo).
+    pub kind: Option<String>,
+    /// Hardware address.
+    pub mac: Option<Mac>,
+    /// In bytes.
+    pub mtu: u32,
+    /// Administratively up.
+    pub up: bool,
+    /// The user asked for promiscuous mode.
+    pub promisc: bool,
+    /// Index of the bridge (or other controller) whose port it is.
+    pub master: Option<u32>,
+    /// Index of a veth's other end, in the other end's namespace.
+    pub peer: Option<u32>,
+    /// Settings as a bridge's port.
+    pub port: Option<PortFlags>,
+    /// `vlan_filtering` of a bridge.
+    pub vlan_filtering: bool,
+}
+
+/// Settings of a bridge's port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PortFlags {
+    /// Frames may leave by the port they came in.
+    pub hairpin: bool,
+    /// No frames to other isolated ports.
+    pub isolated: bool,
+}
+
+/// A veth pair to make: one end a bridge's port here, the other born in a sandbox.
+#[derive(Debug, Clone)]
+pub struct VethPair<'a> {
+    /// Name of the host's end.
+    pub host: &'a str,
+    /// Its hardware address.
+    pub host_mac: Mac,
+    /// Index of the bridge; None leaves it without.
+    pub master: Option<u32>,
+    /// Name of the sandbox's end.
+    pub sandbox: &'a str,
+    /// Its hardware address.
+    pub sandbox_mac: Mac,
+    /// Of both ends, in bytes; the kernel's when None.
+    pub mtu: Option<u32>,
+}
+
+impl Rtnl {
+    /// The link of that name, if there is one.
+    ///
+    /// # Errors
+    /// Any refusal but ENODEV.
+    pub fn link(&self, name: &str) -> Result<Option<Link>, Error> {
+        let mut request = self.handle.link().get().match_name(name);
+        request.message_mut().attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let answers = absent(self.collect(request.execute(), || format!("ip link show {name}")))?;
+        Ok(answers.and_then(|links| links.into_iter().next()).map(Link::from))
+    }
+
+    /// Every link of the namespace.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn links(&self) -> Result<Vec<Link>, Error> {
+        let mut request = self.handle.link().get();
+        request.message_mut().attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let links = self.collect(request.execute(), || "ip link show".into())?;
+        Ok(links.into_iter().map(Link::from).collect())
+    }
+
+    /// Makes a bridge, up, its hardware address pinned so that no port changes it.
+    ///
+    /// # Errors
+    /// EEXIST when the name is taken; any other refusal.
+    pub fn create_bridge(&self, name: &str, mac: Mac, mtu: Option<u32>, vlan_filtering: bool) -> Result<(), Error> {
+        let mut bridge = LinkBridge::new(name).address(mac.0.to_vec()).up();
+        if let Some(mtu) = mtu {
+            bridge = bridge.mtu(mtu);
+        }
+        if vlan_filtering {
+            bridge = bridge.set_info_data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
+        }
+        self.run(self.handle.link().add(bridge.build()).execute(), || format!("ip link add {name} type bridge"))
+    }
+
+    /// Makes a veth pair in one request, the host's end up.
+    ///
+    /// # Errors
+    /// EEXIST when either name is taken; any other refusal.
+    pub fn create_veth(&self, pair: &VethPair<'_>, sandbox: BorrowedFd<'_>) -> Result<(), Error> {
+        let mut peer = LinkMessageBuilder::<LinkUnspec>::new()
+            .name(pair.sandbox)
+            .address(pair.sandbox_mac.0.to_vec())
+            .setns_by_fd(sandbox.as_raw_fd());
+        let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+            .name(pair.host)
+            .address(pair.host_mac.0.to_vec())
+            .up();
+        if let Some(mtu) = pair.mtu {
+            peer = peer.mtu(mtu);
+            host = host.mtu(mtu);
+        }
+        if let Some(master) = pair.master {
+            host = host.controller(master);
+        }
+        let host = host.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())));
+        self.run(self.handle.link().add(host.build()).execute(), || {
+            format!("ip link add {} type veth peer name {} netns SANDBOX", pair.host, pair.sandbox)
+        })
+    }
+
+    /// Sets a link up.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn set_up(&self, link: &Link) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(link.index).up().build();
+        self.run(self.handle.link().set(message).execute(), || format!("ip link set {} up", link.name))
+    }
+
+    /// Turns promiscuous mode on or off.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn set_promisc(&self, link: &Link, on: bool) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(link.index).promiscuous(on).build();
+        let word = if on { "on" } else { "off" };
+        self.run(self.handle.link().set(message).execute(), || format!("ip link set {} promisc {word}", link.name))
+    }
+
+    /// Changes the settings of a bridge's port, named.
+    ///
+    /// # Errors
+    /// ENODEV when it is gone; any other refusal.
+    pub fn set_port(&self, name: &str, flags: PortFlags) -> Result<(), Error> {
+        let message = LinkBridgePort::new(0)
+            .name(name)
+            .append_info_data(InfoBridgePort::HairpinMode(flags.hairpin))
+            .append_info_data(InfoBridgePort::Isolated(flags.isolated))
+            .build();
+        self.run(self.handle.link().set(message).execute(), || format!("ip link set {name} type bridge_slave {flags}"))
+    }
+
+    /// Deletes a link; for a veth, both ends. Gone already is success.
+    ///
+    /// # Errors
+    /// Any refusal but ENODEV.
+    pub fn delete_link(&self, name: &str) -> Result<(), Error> {
+        let mut request = self.handle.link().del(0);
+        request.message_mut().attributes.push(LinkAttribute::IfName(name.into()));
+        absent(self.run(request.execute(), || format!("ip link del {name}"))).map(drop)
+    }
+}
+
+impl std::fmt::Display for PortFlags {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let word = |on| if on { "on" } else { "off" };
+        write!(f, "hairpin {} isolated {}", word(self.hairpin), word(self.isolated))
+    }
+}
+
+impl From<LinkMessage> for Link {
+    fn from(message: LinkMessage) -> Self {
+        let mut link = Self {
+            index: message.header.index,
+            up: message.header.flags.contains(LinkFlags::Up),
+            promisc: message.header.flags.contains(LinkFlags::Promisc),
+            ..Self::default()
+        };
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name = name,
+                LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(Mac),
+                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::Controller(index) => link.master = Some(index),
+                LinkAttribute::Link(index) => link.peer = Some(index),
+                LinkAttribute::LinkInfo(parts) => link.describe(parts),
+                _ => {}
+            }
+        }
+        link
+    }
+}
+
+impl Link {
+    fn describe(&mut self, parts: Vec<LinkInfo>) {
+        for part in parts {
+            match part {
+                LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
+                LinkInfo::Data(InfoData::Bridge(settings)) => {
+                    self.vlan_filtering = settings.iter().any(|one| matches!(one, InfoBridge::VlanFiltering(true)));
+                }
+                LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
+                    self.port = Some(PortFlags {
+                        hairpin: settings.iter().any(|one| matches!(one, InfoBridgePort::HairpinMode(true))),
+                        isolated: settings.iter().any(|one| matches!(one, InfoBridgePort::Isolated(true))),
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+}

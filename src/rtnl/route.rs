@@ -1,0 +1,132 @@
+//! Routes.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netlink_packet_route::{
+    AddressFamily,
+    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteScope, RouteType},
+};
+use rtnetlink::RouteMessageBuilder;
+
+use super::{Error, Rtnl};
+
+/// A route, as asked for or as the kernel holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteEntry {
+    /// Destination.
+    pub dst: IpNet,
+    /// Next hop.
+    pub gw: Option<IpAddr>,
+    /// Index of the outgoing link.
+    pub oif: Option<u32>,
+    /// Metric.
+    pub priority: Option<u32>,
+    /// Table; 254 is main.
+    pub table: u32,
+    /// Scope as rtnetlink's number; None lets the kernel's rule decide (link without a next hop, else universe).
+    pub scope: Option<u8>,
+    /// In bytes.
+    pub mtu: Option<u32>,
+    /// In bytes.
+    pub advmss: Option<u32>,
+}
+
+impl Rtnl {
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// EEXIST, ENETUNREACH (the next hop is on no link), any other refusal.
+    pub fn add_route(&self, route: &RouteEntry) -> Result<(), Error> {
+        self.run(self.handle.route().add(message(route)).execute(), || {
+            let via = route.gw.map(|gw| format!(" via {gw}")).unwrap_or_default();
+            format!("ip route add {}{via}", route.dst)
+        })
+    }
+
+    /// The unicast routes of one family, of every table.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn routes(&self, ipv6: bool) -> Result<Vec<RouteEntry>, Error> {
+        let mut request = RouteMessage::default();
+        request.header.address_family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        let flag = if ipv6 { "-6" } else { "-4" };
+        let messages =
+            self.collect(self.handle.route().get(request).execute(), || format!("ip {flag} route show table all"))?;
+        Ok(messages.into_iter().filter(|one| one.header.kind == RouteType::Unicast).filter_map(entry).collect())
+    }
+}
+
+fn message(route: &RouteEntry) -> RouteMessage {
+    let builder = RouteMessageBuilder::<IpAddr>::new().table_id(route.table);
+    let mut message = match builder.destination_prefix(route.dst.network(), route.dst.prefix_len()) {
+        Ok(builder) => builder.build(),
+        Err(_) => RouteMessage::default(),
+    };
+    let scope = route
+        .scope
+        .map_or_else(|| if route.gw.is_none() { RouteScope::Link } else { RouteScope::Universe }, RouteScope::from);
+    message.header.scope = scope;
+    match route.gw {
+        Some(IpAddr::V4(gw)) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gw))),
+        Some(IpAddr::V6(gw)) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet6(gw))),
+        None => {}
+    }
+    message.attributes.extend(route.oif.map(RouteAttribute::Oif));
+    message.attributes.extend(route.priority.map(RouteAttribute::Priority));
+    let metrics: Vec<_> =
+        [route.mtu.map(RouteMetric::Mtu), route.advmss.map(RouteMetric::Advmss)].into_iter().flatten().collect();
+    if !metrics.is_empty() {
+        message.attributes.push(RouteAttribute::Metrics(metrics));
+    }
+    message
+}
+
+fn entry(message: RouteMessage) -> Option<RouteEntry> {
+    let ipv6 = message.header.address_family == AddressFamily::Inet6;
+    let unspecified = if ipv6 { IpAddr::from([0u8; 16]) } else { IpAddr::from([0u8; 4]) };
+    let mut dst = unspecified;
+    let mut route = RouteEntry {
+        dst: IpNet::new(unspecified, 0).ok()?,
+        gw: None,
+        oif: None,
+        priority: None,
+        table: u32::from(message.header.table),
+        scope: Some(message.header.scope.into()),
+        mtu: None,
+        advmss: None,
+    };
+    for attribute in message.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => dst = ip(&address)?,
+            RouteAttribute::Gateway(address) => route.gw = ip(&address),
+            RouteAttribute::Oif(index) => route.oif = Some(index),
+            RouteAttribute::Priority(metric) => route.priority = Some(metric),
+            RouteAttribute::Table(table) => route.table = table,
+            RouteAttribute::Metrics(metrics) => {
+                for metric in metrics {
+                    match metric {
+                        RouteMetric::Mtu(mtu) => route.mtu = Some(mtu),
+                        RouteMetric::Advmss(mss) => route.advmss = Some(mss),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    route.dst = IpNet::new(dst, message.header.destination_prefix_length).ok()?;
+    Some(route)
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
+}
+
+/// The main table (`RT_TABLE_MAIN`).
+pub const MAIN_TABLE: u32 = RouteHeader::RT_TABLE_MAIN as u32;
