@@ -22,7 +22,7 @@ pub mod ipam;
 pub mod kernel;
 pub mod nft;
 pub mod observe;
-pub mod plan;
+//pub mod plan;
 pub mod rtnl;
 pub mod store;
 pub mod sys;

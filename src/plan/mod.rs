@@ -1,1 +1,13 @@
-//! plan.
+//! What to do, as values: pure, so that a wrong plan is a failed unit test and can be shown before anything happens.
+
+mod add;
+mod check;
+mod needs;
+mod step;
+
+pub use self::{
+    add::{Attach, ObservedHost, PlanError, plan_add, resolve},
+    check::{Difference, ObservedAttachment, compare},
+    needs::needs,
+    step::{Place, Script, Setting, Step},
+};

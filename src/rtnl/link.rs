@@ -8,44 +8,8 @@ use netlink_packet_route::link::{
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
-use super::{Error, Rtnl, absent};
+use super::{Error, Link, PortFlags, Rtnl, absent};
 use crate::cni::mac::Mac;
-
-/// A link as the kernel holds it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Link {
-    /// Its index in its namespace.
-    pub index: u32,
-    /// Its name.
-    pub name: String,
-    /// `bridge`, `veth`, ...; None for a link without kind (a NIC, lo).
-    pub kind: Option<String>,
-    /// Hardware address.
-    pub mac: Option<Mac>,
-    /// In bytes.
-    pub mtu: u32,
-    /// Administratively up.
-    pub up: bool,
-    /// The user asked for promiscuous mode.
-    pub promisc: bool,
-    /// Index of the bridge (or other controller) whose port it is.
-    pub master: Option<u32>,
-    /// Index of a veth's other end, in the other end's namespace.
-    pub peer: Option<u32>,
-    /// Settings as a bridge's port.
-    pub port: Option<PortFlags>,
-    /// `vlan_filtering` of a bridge.
-    pub vlan_filtering: bool,
-}
-
-/// Settings of a bridge's port.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PortFlags {
-    /// Frames may leave by the port they came in.
-    pub hairpin: bool,
-    /// No frames to other isolated ports.
-    pub isolated: bool,
-}
 
 /// A veth pair to make: one end a bridge's port here, the other born in a sandbox.
 #[derive(Debug, Clone)]
@@ -171,13 +135,6 @@ impl Rtnl {
     }
 }
 
-impl std::fmt::Display for PortFlags {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let word = |on| if on { "on" } else { "off" };
-        write!(f, "hairpin {} isolated {}", word(self.hairpin), word(self.isolated))
-    }
-}
-
 impl From<LinkMessage> for Link {
     fn from(message: LinkMessage) -> Self {
         let mut link = Self {
@@ -193,7 +150,7 @@ impl From<LinkMessage> for Link {
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
                 LinkAttribute::Controller(index) => link.master = Some(index),
                 LinkAttribute::Link(index) => link.peer = Some(index),
-                LinkAttribute::LinkInfo(parts) => link.describe(parts),
+                LinkAttribute::LinkInfo(parts) => describe(&mut link, parts),
                 _ => {}
             }
         }
@@ -201,22 +158,20 @@ impl From<LinkMessage> for Link {
     }
 }
 
-impl Link {
-    fn describe(&mut self, parts: Vec<LinkInfo>) {
-        for part in parts {
-            match part {
-                LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
-                LinkInfo::Data(InfoData::Bridge(settings)) => {
-                    self.vlan_filtering = settings.iter().any(|one| matches!(one, InfoBridge::VlanFiltering(true)));
-                }
-                LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
-                    self.port = Some(PortFlags {
-                        hairpin: settings.iter().any(|one| matches!(one, InfoBridgePort::HairpinMode(true))),
-                        isolated: settings.iter().any(|one| matches!(one, InfoBridgePort::Isolated(true))),
-                    });
-                }
-                _ => {}
+fn describe(link: &mut Link, parts: Vec<LinkInfo>) {
+    for part in parts {
+        match part {
+            LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
+            LinkInfo::Data(InfoData::Bridge(settings)) => {
+                link.vlan_filtering = settings.iter().any(|one| matches!(one, InfoBridge::VlanFiltering(true)));
             }
+            LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
+                link.port = Some(PortFlags {
+                    hairpin: settings.iter().any(|one| matches!(one, InfoBridgePort::HairpinMode(true))),
+                    isolated: settings.iter().any(|one| matches!(one, InfoBridgePort::Isolated(true))),
+                });
+            }
+            _ => {}
         }
     }
 }

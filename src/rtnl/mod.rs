@@ -3,6 +3,7 @@
 mod address;
 mod link;
 mod route;
+pub mod values;
 
 use std::{future::Future, io};
 
@@ -12,8 +13,8 @@ use nix::errno::Errno;
 
 pub use self::{
     address::AddressFlags,
-    link::{Link, PortFlags, VethPair},
-    route::{MAIN_TABLE, RouteEntry},
+    link::VethPair,
+    values::{Link, PortFlags, RouteEntry},
 };
 use crate::sys::netlink::{Refusal, extend_acks};
 

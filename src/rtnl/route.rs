@@ -5,32 +5,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netlink_packet_route::{
     AddressFamily,
-    route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteScope, RouteType},
+    route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteScope, RouteType},
 };
 use rtnetlink::RouteMessageBuilder;
 
-use super::{Error, Rtnl};
-
-/// A route, as asked for or as the kernel holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteEntry {
-    /// Destination.
-    pub dst: IpNet,
-    /// Next hop.
-    pub gw: Option<IpAddr>,
-    /// Index of the outgoing link.
-    pub oif: Option<u32>,
-    /// Metric.
-    pub priority: Option<u32>,
-    /// Table; 254 is main.
-    pub table: u32,
-    /// Scope as rtnetlink's number; None lets the kernel's rule decide (link without a next hop, else universe).
-    pub scope: Option<u8>,
-    /// In bytes.
-    pub mtu: Option<u32>,
-    /// In bytes.
-    pub advmss: Option<u32>,
-}
+use super::{Error, RouteEntry, Rtnl};
 
 impl Rtnl {
     /// Adds a route.
@@ -127,6 +106,3 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
         _ => None,
     }
 }
-
-/// The main table (`RT_TABLE_MAIN`).
-pub const MAIN_TABLE: u32 = RouteHeader::RT_TABLE_MAIN as u32;

@@ -1,4 +1,6 @@
 //! Kernel settings under /proc/sys, of the calling thread's network namespace.
+//!
+//! A setting is named by its path below /proc/sys (`net/ipv4/conf/eth0.5/arp_notify`): an interface's name may hold dots.
 
 use std::{fs, io, path::PathBuf};
 
@@ -14,65 +16,38 @@ pub struct Error {
     pub source: io::Error,
 }
 
-/// One setting, by its components (`["net", "ipv4", "ip_forward"]`): an interface's name may hold dots.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key(Vec<String>);
-
-impl Key {
-    /// A setting of the whole namespace, dotted as sysctl(8) writes it.
-    #[must_use]
-    pub fn new(dotted: &str) -> Self {
-        Self(dotted.split('.').map(str::to_owned).collect())
-    }
-
-    /// `net.FAMILY.conf.LINK.NAME`.
-    #[must_use]
-    pub fn conf(family: &str, link: &str, name: &str) -> Self {
-        Self(["net", family, "conf", link, name].map(str::to_owned).to_vec())
-    }
-
-    fn path(&self) -> PathBuf {
-        let mut path = PathBuf::from("/proc/sys");
-        path.extend(&self.0);
-        path
-    }
-
-    /// Reads the setting, trimmed.
-    ///
-    /// # Errors
-    /// As `open(2)` and `read(2)`; a name with a path separator is refused.
-    pub fn read(&self) -> Result<String, Error> {
-        self.checked().and_then(fs::read_to_string).map(|text| text.trim_end().to_owned()).map_err(|source| Error {
-            verb: "read".into(),
-            path: self.path(),
-            source,
-        })
-    }
-
-    /// Writes the setting.
-    ///
-    /// # Errors
-    /// As `open(2)` and `write(2)`: ENOENT where the kernel lacks it, EROFS or EACCES where /proc/sys is read-only.
-    pub fn write(&self, value: &str) -> Result<(), Error> {
-        self.checked().and_then(|path| fs::write(path, value)).map_err(|source| Error {
-            verb: format!("write {value} to"),
-            path: self.path(),
-            source,
-        })
-    }
-
-    fn checked(&self) -> io::Result<PathBuf> {
-        let plain = |part: &String| !part.is_empty() && part != "." && part != ".." && !part.contains('/');
-        if self.0.iter().all(plain) { Ok(self.path()) } else { Err(io::ErrorKind::InvalidInput.into()) }
-    }
+/// Reads a setting, trimmed.
+///
+/// # Errors
+/// As `open(2)` and `read(2)`; a name that leaves /proc/sys is refused.
+pub fn read(name: &str) -> Result<String, Error> {
+    file(name).and_then(fs::read_to_string).map(|text| text.trim_end().to_owned()).map_err(|source| Error {
+        verb: "read".into(),
+        path: shown(name),
+        source,
+    })
 }
 
-impl std::fmt::Display for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // sysctl(8) writes a dot inside a component as a slash.
-        let parts: Vec<_> = self.0.iter().map(|part| part.replace('.', "/")).collect();
-        f.write_str(&parts.join("."))
-    }
+/// Writes a setting.
+///
+/// # Errors
+/// As `open(2)` and `write(2)`: ENOENT where the kernel lacks it, EROFS or EACCES where /proc/sys is read-only;
+/// a name that leaves /proc/sys is refused.
+pub fn write(name: &str, value: &str) -> Result<(), Error> {
+    file(name).and_then(|path| fs::write(path, value)).map_err(|source| Error {
+        verb: format!("write {value} to"),
+        path: shown(name),
+        source,
+    })
+}
+
+fn shown(name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/sys/{name}"))
+}
+
+fn file(name: &str) -> io::Result<PathBuf> {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if name.split('/').all(plain) { Ok(shown(name)) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 #[cfg(test)]
@@ -80,16 +55,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dots_of_an_interface_stay_inside_its_component() {
-        let key = Key::conf("ipv4", "eth0.5", "arp_notify");
-        assert_eq!(key.path(), PathBuf::from("/proc/sys/net/ipv4/conf/eth0.5/arp_notify"));
-        assert_eq!(key.to_string(), "net.ipv4.conf.eth0/5.arp_notify");
-    }
-
-    #[test]
-    fn no_component_leaves_proc_sys() {
-        let error = Key::conf("ipv4", "..", "x").read().unwrap_err();
-        assert_eq!(error.source.kind(), io::ErrorKind::InvalidInput);
-        assert!(Key::new("kernel.ostype").read().unwrap().contains("Linux"));
+    fn no_name_leaves_proc_sys() {
+        for name in ["net/ipv4/conf/../../../../etc/x", "/etc/passwd", "", "net//ipv4"] {
+            assert_eq!(read(name).unwrap_err().source.kind(), io::ErrorKind::InvalidInput, "{name}");
+        }
+        assert!(read("kernel/ostype").unwrap().contains("Linux"));
     }
 }

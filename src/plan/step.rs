@@ -1,0 +1,218 @@
+//! The steps of an ADD, each printable as the command that a person would type.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use crate::{
+    cni::{mac::Mac, result::Route},
+    nft::ruleset::Owned,
+};
+
+/// In which network namespace a step runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Where the plugin was called.
+    Host,
+    /// The container's.
+    Sandbox,
+}
+
+/// A kernel setting, by its path below /proc/sys.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Setting(pub String);
+
+impl Setting {
+    /// `net/FAMILY/conf/LINK/NAME`.
+    #[must_use]
+    pub fn conf(family: &str, link: &str, name: &str) -> Self {
+        Self(format!("net/{family}/conf/{link}/{name}"))
+    }
+}
+
+impl fmt::Display for Setting {
+    /// As sysctl(8) writes it: dots between the components, a slash for a dot inside one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let swap = |letter| match letter {
+            '/' => '.',
+            '.' => '/',
+            other => other,
+        };
+        self.0.chars().map(swap).try_for_each(|letter| write!(f, "{letter}"))
+    }
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Make the bridge, up, unless somebody was faster.
+    CreateBridge {
+        /// Its name.
+        name: String,
+        /// Its pinned hardware address.
+        mac: Mac,
+        /// In bytes.
+        mtu: Option<u32>,
+    },
+    /// Set a link up.
+    SetUp {
+        /// Where it is.
+        place: Place,
+        /// Its name.
+        link: String,
+    },
+    /// Turn promiscuous mode on, on the host.
+    SetPromisc {
+        /// Its name.
+        link: String,
+    },
+    /// Write a kernel setting.
+    Sysctl {
+        /// Whose setting.
+        place: Place,
+        /// Which.
+        setting: Setting,
+        /// Its new value.
+        value: &'static str,
+        /// A kernel without this setting is no failure.
+        optional: bool,
+    },
+    /// Take an address from a link of the host.
+    DeleteAddress {
+        /// The link's name.
+        link: String,
+        /// The address.
+        address: IpNet,
+    },
+    /// Give a link an address.
+    AddAddress {
+        /// Where it is.
+        place: Place,
+        /// The link's name.
+        link: String,
+        /// The address.
+        address: IpNet,
+        /// IPv6: without duplicate address detection.
+        nodad: bool,
+    },
+    /// Make the veth pair: the host's end a port of the bridge and up, the other born in the sandbox.
+    CreateVeth {
+        /// Name of the host's end.
+        host: String,
+        /// Its hardware address.
+        host_mac: Mac,
+        /// The bridge's name.
+        bridge: String,
+        /// Name of the sandbox's end.
+        sandbox: String,
+        /// Its hardware address.
+        sandbox_mac: Mac,
+        /// Of both, in bytes.
+        mtu: Option<u32>,
+    },
+    /// Let frames leave by the port they came in.
+    SetHairpin {
+        /// The port's name.
+        link: String,
+    },
+    /// Add a route in the sandbox.
+    AddRoute {
+        /// The outgoing link's name.
+        link: String,
+        /// The route, its next hop filled in.
+        route: Route,
+    },
+    /// One nf_tables transaction.
+    AddElements(Vec<Owned>),
+}
+
+impl Step {
+    /// In which namespace it runs.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        match self {
+            Self::SetUp { place, .. } | Self::Sysctl { place, .. } | Self::AddAddress { place, .. } => *place,
+            Self::AddRoute { .. } => Place::Sandbox,
+            _ => Place::Host,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateBridge { name, mac, mtu } => {
+                write!(f, "ip link add {name} address {mac}{} up type bridge", Mtu(*mtu))
+            }
+            Self::SetUp { place, link } => write!(f, "{}ip link set {link} up", Enter(*place)),
+            Self::SetPromisc { link } => write!(f, "ip link set {link} promisc on"),
+            Self::Sysctl { place, setting, value, .. } => write!(f, "{}sysctl -w {setting}={value}", Enter(*place)),
+            Self::DeleteAddress { link, address } => write!(f, "ip addr del {address} dev {link}"),
+            Self::AddAddress { place, link, address, nodad } => {
+                let nodad = if *nodad && matches!(address, IpNet::V6(_)) { " nodad" } else { "" };
+                write!(f, "{}ip addr add {address} dev {link}{nodad}", Enter(*place))
+            }
+            Self::CreateVeth { host, host_mac, bridge, sandbox, sandbox_mac, mtu } => write!(
+                f,
+                "ip link add {host} address {host_mac}{mtu} master {bridge} up type veth \
+                 peer name {sandbox} address {sandbox_mac}{mtu} netns SANDBOX",
+                mtu = Mtu(*mtu)
+            ),
+            Self::SetHairpin { link } => write!(f, "ip link set {link} type bridge_slave hairpin on"),
+            Self::AddRoute { link, route } => write!(f, "{}{}", Enter(Place::Sandbox), RouteCommand(link, route)),
+            Self::AddElements(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    write!(f, "{}nft {element}", if index == 0 { "" } else { "\n" })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Steps as a script, one command a line.
+pub struct Script<'a>(pub &'a [Step]);
+
+impl fmt::Display for Script<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
+
+struct Enter(Place);
+
+impl fmt::Display for Enter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Place::Host => Ok(()),
+            Place::Sandbox => f.write_str("ip netns exec SANDBOX "),
+        }
+    }
+}
+
+struct Mtu(Option<u32>);
+
+impl fmt::Display for Mtu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |mtu| write!(f, " mtu {mtu}"))
+    }
+}
+
+struct RouteCommand<'a>(&'a str, &'a Route);
+
+impl fmt::Display for RouteCommand<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(link, route) = self;
+        write!(f, "ip route add {}", route.dst)?;
+        let parts = [
+            ("via", route.gw.map(|gw| gw.to_string())),
+            ("dev", Some((*link).to_owned())),
+            ("metric", route.priority.map(|number| number.to_string())),
+            ("table", route.table.map(|number| number.to_string())),
+            ("scope", route.scope.map(|number| number.to_string())),
+            ("mtu", route.mtu.map(|number| number.to_string())),
+            ("advmss", route.advmss.map(|number| number.to_string())),
+        ];
+        parts.into_iter().try_for_each(|(word, value)| value.map_or(Ok(()), |value| write!(f, " {word} {value}")))
+    }
+}

@@ -1,0 +1,74 @@
+//! Kernel objects as values, pure: what `observe` reads and `plan` reasons about.
+
+use std::{fmt, net::IpAddr};
+
+use ipnet::IpNet;
+
+use crate::cni::mac::Mac;
+
+/// The main routing table (`RT_TABLE_MAIN`).
+pub const MAIN_TABLE: u32 = 254;
+
+/// A link as the kernel holds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Its index in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// `bridge`, `veth`, ...; None for a link without kind (a NIC, lo).
+    pub kind: Option<String>,
+    /// Hardware address.
+    pub mac: Option<Mac>,
+    /// In bytes.
+    pub mtu: u32,
+    /// Administratively up.
+    pub up: bool,
+    /// The user asked for promiscuous mode.
+    pub promisc: bool,
+    /// Index of the bridge (or other controller) whose port it is.
+    pub master: Option<u32>,
+    /// Index of a veth's other end, in the other end's namespace.
+    pub peer: Option<u32>,
+    /// Settings as a bridge's port.
+    pub port: Option<PortFlags>,
+    /// `vlan_filtering` of a bridge.
+    pub vlan_filtering: bool,
+}
+
+/// Settings of a bridge's port.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PortFlags {
+    /// Frames may leave by the port they came in.
+    pub hairpin: bool,
+    /// No frames to other isolated ports.
+    pub isolated: bool,
+}
+
+impl fmt::Display for PortFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |on| if on { "on" } else { "off" };
+        write!(f, "hairpin {} isolated {}", word(self.hairpin), word(self.isolated))
+    }
+}
+
+/// A route, as asked for or as the kernel holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteEntry {
+    /// Destination.
+    pub dst: IpNet,
+    /// Next hop.
+    pub gw: Option<IpAddr>,
+    /// Index of the outgoing link.
+    pub oif: Option<u32>,
+    /// Metric.
+    pub priority: Option<u32>,
+    /// Table; 254 is main.
+    pub table: u32,
+    /// Scope as rtnetlink's number; None lets the kernel's rule decide (link without a next hop, else universe).
+    pub scope: Option<u8>,
+    /// In bytes.
+    pub mtu: Option<u32>,
+    /// In bytes.
+    pub advmss: Option<u32>,
+}
