@@ -9,6 +9,7 @@
 //! Use it from a suite with `#[path = "../support/mod.rs"] mod support;`.
 #![allow(
     dead_code,
+    unused_imports,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
