@@ -1,0 +1,47 @@
+//! groundwork on real modular kernels, in virtual machines.
+//!
+//! Each trial asks about one step of a boot; the boot runs once, when the first trial asks for its report.
+
+mod harness;
+mod initrd;
+mod kernels;
+mod machine;
+mod report;
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use libtest_mimic::Arguments;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Each trial may be a virtual machine: no more than two at once.
+    arguments.test_threads = Some(arguments.test_threads.unwrap_or(2).min(2));
+    // The trials that boot come first, so that the machines run beside each other.
+    let mut trials = harness::trials();
+    trials.sort_by_key(|trial| !trial.name().ends_with("::boots"));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Where fetched kernels stay between runs.
+fn cache() -> PathBuf {
+    match env::var_os("XDG_CACHE_HOME").filter(|home| !home.is_empty()) {
+        Some(home) => PathBuf::from(home).join("groundwork"),
+        None => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.cache").into(),
+    }
+}
+
+/// What a program prints.
+fn run(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|e| format!("{name}: {e} (see tests/vm/packages)"))?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("{name}: {}: {}", output.status, stderr.trim()))
+    }
+}
