@@ -41,7 +41,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn on(kernel: &'static Kernel) -> Vec<Trial> {
-    let boot = Arc::new(Boot::new("harness", kernel, "", PLAN.into(), fill));
+    let boot = Arc::new(Boot::new(kernel, "", PLAN.into(), fill));
     let trial = |name: &str, check: fn(&Report) -> Result<(), String>| {
         let boot = Arc::clone(&boot);
         let name = format!("harness::{}::{name}", kernel.name);
