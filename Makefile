@@ -12,6 +12,7 @@ check: ## formatting, lints, documentation and the rules of the house
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --lib
+	cargo test --quiet --locked --test house
 
 test: ## every suite, or those named: make test SUITE="unit netns"
 	@tests/run $(SUITE)
