@@ -1,8 +1,15 @@
 //! Results, held in the newest shape and converted to the version asked for.
 
+mod read;
+mod write;
+
+pub use write::pass_on;
+
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+
+use super::{Version, json::FieldError, version::UnsupportedVersion};
 
 /// What an ADD answers, in the shape of the newest version.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,7 +59,7 @@ pub struct Route {
     pub dst: IpNet,
     /// Next hop; none means the gateway of the address of that family.
     pub gw: Option<IpAddr>,
-    /// MTU in bytes.
+    /// MTU in bytes (from 1.1.0, as all below).
     pub mtu: Option<u32>,
     /// Advertised MSS in bytes.
     pub advmss: Option<u32>,
@@ -75,4 +82,29 @@ pub struct Dns {
     pub search: Vec<String>,
     /// Resolver options.
     pub options: Vec<String>,
+}
+
+impl Dns {
+    /// Whether no field is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Why a result cannot be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResultError {
+    /// The bytes are not JSON, or no object.
+    #[error("the result is no JSON object ({0})")]
+    NotAnObject(String),
+    /// A key of it cannot be used.
+    #[error("in the result, {0}")]
+    Field(#[from] FieldError),
+    /// It is of a version that groundwork does not speak.
+    #[error("the result's {0}")]
+    Version(#[from] UnsupportedVersion),
+    /// The version asked for has no shape for a result without an address.
+    #[error("a result of CNI version {0} needs an IP address, and there is none: use cniVersion 0.3.0 or later")]
+    NeedsAddress(Version),
 }

@@ -1,0 +1,67 @@
+//! What can be wrong with a configuration.
+
+use crate::cni::{Verb, Version, json::FieldError, version::UnsupportedVersion};
+
+/// Why a configuration cannot be used. Each names the key (or the item of CNI_ARGS), its value and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// stdin is not JSON.
+    #[error("the network configuration on stdin is not JSON: {0}")]
+    NotJson(String),
+    /// stdin is JSON and no object.
+    #[error("the network configuration on stdin is {0}: expected a JSON object")]
+    NotAnObject(String),
+    /// A key is missing, or has a value that cannot be.
+    #[error("network configuration: {0}")]
+    Field(#[from] FieldError),
+    /// `cniVersion` is of no version spoken here.
+    #[error("network configuration: {0}")]
+    Version(#[from] UnsupportedVersion),
+    /// The verb came with a later version than the configuration's.
+    #[error("{verb} exists from CNI version {needs}, and `cniVersion` is {declared}", needs = verb.since())]
+    VerbTooNew {
+        /// What was asked.
+        verb: Verb,
+        /// The configuration's version.
+        declared: Version,
+    },
+    /// An item of CNI_ARGS has a value that cannot be.
+    #[error("CNI_ARGS has {key}={value}: expected {expected}")]
+    Argument {
+        /// Its key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What could be.
+        expected: String,
+    },
+    /// CNI_ARGS has keys that nobody here knows.
+    #[error("CNI_ARGS has unknown keys: {}; known are IP, MAC and GATEWAY, and IgnoreUnknown=1 allows others", .0.join(", "))]
+    UnknownArguments(Vec<String>),
+    /// Another plugin is to be run, and CNI_PATH does not say where plugins are.
+    #[error("CNI_PATH is missing, and `{key}` names the plugin {plugin:?} to be looked up there")]
+    NoPath {
+        /// The key that names it.
+        key: &'static str,
+        /// The plugin.
+        plugin: String,
+    },
+    /// A key asks for what groundwork does not do.
+    #[error("`{path}` is {value}, which groundwork does not support")]
+    Unsupported {
+        /// The key's path.
+        path: String,
+        /// Its value, as JSON.
+        value: String,
+    },
+    /// Two keys that exclude each other.
+    #[error("`{first}` and `{second}` exclude each other: {why}")]
+    Conflict {
+        /// One.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+        /// The reason.
+        why: &'static str,
+    },
+}

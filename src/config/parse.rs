@@ -1,0 +1,211 @@
+//! The way from stdin's bytes to a [`NetworkConfig`].
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::{
+    ArgsConfig, Attachment, BridgeConfig, ConfigError, DelegateConfig, IpamConfig, KernelConfig, LogConfig, Mode,
+    NetworkConfig, RuntimeConfig,
+    bridge::OWN_KEYS,
+    ipam::{Requests, argument},
+    keys::{KNOWN_ELSEWHERE, absolute_path, refuse_unserved},
+    runtime::{MAC, RuntimeKeys},
+};
+use crate::cni::{
+    Request, Verb, Version,
+    json::{FieldError, Object, UnknownKey, shortened},
+    mac::Mac,
+    name,
+};
+
+/// Where records live when `stateDir` does not say otherwise.
+const STATE_DIR: &str = "/run/groundwork";
+
+impl NetworkConfig {
+    /// Reads the configuration that came on stdin with `request`, without looking at the world.
+    ///
+    /// DEL is forgiven what it can do without ([`NetworkConfig::flaws`]): an ADD that was refused for its configuration
+    /// is followed by a DEL of the whole chain, which one failing plugin would stop.
+    pub fn parse(stdin: &[u8], request: &Request) -> Result<Self, ConfigError> {
+        let map = document(stdin)?;
+        let root = Object::root(&map);
+        let mut config = Self::identity(&root, request)?;
+        let mut sections = Sections { is_del: request.verb == Verb::Del, flaws: Vec::new() };
+        config.kernel = sections.take(KernelConfig::read(&root))?;
+        config.log = sections.take(LogConfig::read(&root))?;
+        let body = Body::read(&root, request, config.cni_version);
+        Body {
+            mode: config.mode,
+            runtime: config.runtime,
+            args: config.args,
+            mac: config.cni_args_mac,
+            unknown: config.unknown_keys,
+        } = sections.take(body)?;
+        config.check_path(request)?;
+        config.unknown_keys.extend(root.unread(KNOWN_ELSEWHERE));
+        config.flaws = sections.flaws;
+        config.raw = map;
+        Ok(config)
+    }
+
+    /// What every verb needs; the rest is left at its default.
+    fn identity(root: &Object<'_>, request: &Request) -> Result<Self, ConfigError> {
+        let cni_version = root.string("cniVersion")?.map_or(Ok(Version::UNDECLARED), str::parse)?;
+        let verb = request.verb;
+        if cni_version < verb.since() {
+            return Err(ConfigError::VerbTooNew { verb, declared: cni_version });
+        }
+        let is_named = |text: &str| name::is_identifier(text).then(|| text.to_owned());
+        let name = root.parsed("name", name::IDENTIFIER, is_named)?;
+        Ok(Self {
+            cni_version,
+            name: root.require("name", name, "the network's name")?,
+            plugin_type: root.string("type")?.unwrap_or_default().to_owned(),
+            kernel: KernelConfig::default(),
+            log: LogConfig::default(),
+            mode: Mode::default(),
+            prev_result: root.object("prevResult")?.and_then(|_| root.value("prevResult").cloned()),
+            runtime: RuntimeConfig::default(),
+            args: ArgsConfig::default(),
+            cni_args_mac: None,
+            state_dir: absolute_path(root, "stateDir")?.unwrap_or_else(|| PathBuf::from(STATE_DIR)),
+            valid_attachments: valid_attachments(root)?,
+            unknown_keys: Vec::new(),
+            flaws: Vec::new(),
+            raw: Map::new(),
+        })
+    }
+
+    /// Another plugin can be run only if CNI_PATH says where it is.
+    fn check_path(&self, request: &Request) -> Result<(), ConfigError> {
+        let (key, plugin) = match &self.mode {
+            Mode::Delegate(delegate) => ("delegate.type", &delegate.plugin_type),
+            Mode::Bridge(bridge) => match &bridge.ipam {
+                Some(IpamConfig::Exec { plugin_type }) => ("ipam.type", plugin_type),
+                _ => return Ok(()),
+            },
+            Mode::Chained => return Ok(()),
+        };
+        if request.path.is_empty() {
+            return Err(ConfigError::NoPath { key, plugin: plugin.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// stdin as a JSON object.
+fn document(stdin: &[u8]) -> Result<Map<String, Value>, ConfigError> {
+    if stdin.iter().all(u8::is_ascii_whitespace) {
+        return Err(ConfigError::NotJson("it is empty".to_owned()));
+    }
+    match serde_json::from_slice(stdin) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(ConfigError::NotAnObject(shortened(&other))),
+        Err(error) => Err(ConfigError::NotJson(error.to_string())),
+    }
+}
+
+/// Keeps for DEL what is an error for the other verbs.
+struct Sections {
+    is_del: bool,
+    flaws: Vec<ConfigError>,
+}
+
+impl Sections {
+    fn take<T: Default, E: Into<ConfigError>>(&mut self, section: Result<T, E>) -> Result<T, ConfigError> {
+        section.or_else(|error| {
+            let error = error.into();
+            if !self.is_del {
+                return Err(error);
+            }
+            self.flaws.push(error);
+            Ok(T::default())
+        })
+    }
+}
+
+/// Who builds the network, and with what.
+#[derive(Default)]
+struct Body {
+    mode: Mode,
+    runtime: RuntimeConfig,
+    args: ArgsConfig,
+    mac: Option<Mac>,
+    unknown: Vec<UnknownKey>,
+}
+
+impl Body {
+    fn read(root: &Object<'_>, request: &Request, version: Version) -> Result<Self, ConfigError> {
+        let keys = RuntimeKeys::open(root)?;
+        let requests = Requests { verb: request.verb, version, env: &request.args, keys: &keys };
+        let mut body = Self { runtime: RuntimeConfig::read(&keys)?, args: ArgsConfig::read(&keys)?, ..Self::default() };
+        body.mode = match delegate(root)? {
+            Some(delegate) => Mode::Delegate(delegate),
+            None => {
+                refuse_unknown_arguments(request)?;
+                refuse_unserved(root, keys.runtime.as_ref())?;
+                if is_native(root)? {
+                    body.mac = requested_mac(request)?;
+                    Mode::Bridge(Box::new(BridgeConfig::read(root, &requests, &mut body.unknown)?))
+                } else {
+                    Mode::Chained
+                }
+            }
+        };
+        Ok(body)
+    }
+}
+
+/// The key `delegate`, beside which no key of a native network may stand.
+fn delegate(root: &Object<'_>) -> Result<Option<DelegateConfig>, ConfigError> {
+    let Some(object) = root.object("delegate")? else { return Ok(None) };
+    let plugin = object.parsed("type", name::PLUGIN, |text| name::is_plugin(text).then(|| text.to_owned()))?;
+    let plugin_type = object.require("type", plugin, name::PLUGIN)?;
+    if let Some(second) = OWN_KEYS.iter().find(|key| root.value(key).is_some()) {
+        let why = "either the delegate builds the network (then the key belongs inside `delegate`), or groundwork does";
+        return Err(ConfigError::Conflict { first: "delegate", second, why });
+    }
+    let config = root.value("delegate").and_then(Value::as_object).cloned().unwrap_or_default();
+    Ok(Some(DelegateConfig { plugin_type, config }))
+}
+
+/// Whether groundwork builds the network itself: see the head of the room.
+fn is_native(root: &Object<'_>) -> Result<bool, FieldError> {
+    let has_ipam = root.object("ipam")?.is_some_and(|ipam| !ipam.is_empty());
+    let has_key = OWN_KEYS.iter().filter(|key| **key != "ipam").any(|key| root.value(key).is_some());
+    Ok(has_ipam || has_key || root.string("type")? == Some("bridge"))
+}
+
+/// A delegate knows its own keys of CNI_ARGS; else those that nobody here knows are an error, as in the reference.
+fn refuse_unknown_arguments(request: &Request) -> Result<(), ConfigError> {
+    let unknown: Vec<_> = request.args.unknown().into_iter().map(str::to_owned).collect();
+    if unknown.is_empty() { Ok(()) } else { Err(ConfigError::UnknownArguments(unknown)) }
+}
+
+fn requested_mac(request: &Request) -> Result<Option<Mac>, ConfigError> {
+    let Some(text) = request.args.value("MAC") else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| argument("MAC", text, MAC))
+}
+
+/// Both of the keys that libcni sends, together: what either calls valid is valid.
+fn valid_attachments(root: &Object<'_>) -> Result<Option<Vec<Attachment>>, FieldError> {
+    let keys = ["cni.dev/valid-attachments", "cni.dev/attachments"];
+    if keys.iter().all(|key| root.raw(key).is_none()) {
+        return Ok(None);
+    }
+    let mut attachments = Vec::new();
+    for key in keys {
+        for object in root.objects(key)? {
+            let container_id = object.string("containerID")?;
+            let ifname = object.string("ifname")?;
+            attachments.push(Attachment {
+                container_id: object.require("containerID", container_id, "a container ID")?.to_owned(),
+                ifname: object.require("ifname", ifname, "an interface's name")?.to_owned(),
+            });
+        }
+    }
+    attachments.sort_unstable();
+    attachments.dedup();
+    Ok(Some(attachments))
+}
