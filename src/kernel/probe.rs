@@ -1,1 +1,280 @@
-//! probe.
+//! Asking the kernel whether a feature is there. No question leaves anything behind.
+//!
+//! A question is *passive* when it cannot make the kernel load a module. Link kinds, filesystems and files are asked
+//! about passively; for the rest the lists of modules say whether the function may be asked without loading anything.
+//! A list alone never proves a function that can be asked.
+
+mod channel;
+mod link;
+mod nft;
+mod traffic;
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::CString,
+    fs,
+    path::Path,
+};
+
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+use nix::errno::Errno;
+
+use self::{channel::Channel, nft::Part};
+use super::{
+    feature::{self, FeatureRef, NftFamily, Probe},
+    modules::{ModuleState, Modules},
+};
+use crate::sys::{filesystem, netlink::Refusal};
+
+/// The table whose existence proves the parts of nf_tables that our ruleset uses.
+const OUR_TABLE: &str = "groundwork";
+
+/// What is known of a feature after a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is there.
+    Present,
+    /// It is not, and this is what the kernel said, if it was asked.
+    Absent(Option<Refusal>),
+    /// The question could not be asked, or has no answer: lists that are not there, a capability that we lack.
+    Unknown(Option<Refusal>),
+}
+
+impl Answer {
+    /// Whether it is [`Answer::Present`].
+    #[must_use]
+    pub fn is_present(&self) -> bool {
+        *self == Self::Present
+    }
+
+    /// What the kernel said, when it refused.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Present => None,
+            Self::Absent(refusal) | Self::Unknown(refusal) => refusal.as_ref(),
+        }
+    }
+}
+
+/// Asks questions over one socket per protocol.
+pub struct Prober {
+    modules: Modules,
+    route: Option<Channel>,
+    netfilter: Option<Channel>,
+    /// Parts of nf_tables to ask for together, because a batch costs the same for one as for all.
+    together: HashSet<Part>,
+    parts: HashMap<Part, Answer>,
+    tables: HashMap<NftFamily, (Answer, bool)>,
+    proven: HashSet<String>,
+}
+
+impl Prober {
+    /// A prober that will be asked about `features`.
+    pub fn new<'a>(features: impl IntoIterator<Item = &'a FeatureRef>) -> Self {
+        Self {
+            modules: Modules::default(),
+            route: None,
+            netfilter: None,
+            together: features.into_iter().filter_map(|feature| part(feature.probe())).collect(),
+            parts: HashMap::new(),
+            tables: HashMap::new(),
+            proven: HashSet::new(),
+        }
+    }
+
+    /// What the lists of modules say.
+    #[must_use]
+    pub fn modules(&self) -> &Modules {
+        &self.modules
+    }
+
+    /// Whether `feature` is there, by questions that load nothing.
+    pub fn passive(&mut self, feature: &FeatureRef) -> Answer {
+        if self.proven.contains(feature.name()) {
+            return Answer::Present;
+        }
+        let answer = match feature.probe() {
+            Probe::Link(kind) => self.link(kind),
+            Probe::Filesystem(kind) => listed_filesystem(kind),
+            Probe::File(path) => file(path),
+            Probe::Listed => self.listed(feature.telling_module()),
+            Probe::NfTables
+            | Probe::NftExpression { .. }
+            | Probe::NftChain { .. }
+            | Probe::Conntrack
+            | Probe::Qdisc(_)
+            | Probe::Action(_) => self.gated(feature),
+        };
+        self.remember(feature, answer)
+    }
+
+    /// Whether `feature` is there, by the question that makes the kernel load it if it can. For features without such
+    /// a question, the passive one.
+    pub fn active(&mut self, feature: &FeatureRef) -> Answer {
+        let answer = match feature.probe() {
+            Probe::Link(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| link::active(channel, kind)),
+            Probe::Filesystem(kind) => open_filesystem(kind),
+            Probe::File(_) | Probe::Listed => self.passive(feature),
+            _ => self.function(feature),
+        };
+        self.remember(feature, answer)
+    }
+
+    /// Whether `feature` is there: by the passive question, and where lists that would allow it are missing, by the
+    /// active one.
+    pub fn judge(&mut self, feature: &FeatureRef) -> Answer {
+        match self.passive(feature) {
+            Answer::Unknown(None) => self.active(feature),
+            answer => answer,
+        }
+    }
+
+    /// Looks again: something may have been loaded. What was present stays so.
+    pub fn forget(&mut self) {
+        self.modules.forget();
+        self.parts.retain(|_, answer| answer.is_present());
+        self.tables.retain(|_, (answer, _)| answer.is_present());
+    }
+
+    fn remember(&mut self, feature: &FeatureRef, answer: Answer) -> Answer {
+        if answer.is_present() {
+            self.proven.insert(feature.name().to_owned());
+        }
+        answer
+    }
+
+    /// The function is asked when that loads nothing: its module is there already, or nothing can be loaded.
+    fn gated(&mut self, feature: &FeatureRef) -> Answer {
+        match self.modules.state(feature.telling_module()) {
+            ModuleState::Live | ModuleState::BuiltIn => self.function(feature),
+            _ if !self.modules.can_autoload() => self.function(feature),
+            ModuleState::Absent => Answer::Absent(None),
+            ModuleState::Unknown => Answer::Unknown(None),
+        }
+    }
+
+    fn function(&mut self, feature: &FeatureRef) -> Answer {
+        match feature.probe() {
+            Probe::NfTables => self.table(NftFamily::Inet).0,
+            Probe::Conntrack => with(&mut self.netfilter, NETLINK_NETFILTER, nft::conntrack),
+            Probe::Qdisc(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| traffic::qdisc(channel, kind)),
+            Probe::Action(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| traffic::action(channel, kind)),
+            probe => match part(probe) {
+                Some(part) if self.in_our_table(feature, part) => Answer::Present,
+                Some(part) => self.part(part),
+                None => Answer::Unknown(None),
+            },
+        }
+    }
+
+    fn link(&mut self, kind: &str) -> Answer {
+        let mut usable = true;
+        let answer = with(&mut self.route, NETLINK_ROUTE, |channel| {
+            let (answer, over) = link::passive(channel, kind);
+            usable = over;
+            answer
+        });
+        if !usable {
+            self.route = None;
+        }
+        answer
+    }
+
+    fn listed(&self, module: &str) -> Answer {
+        match self.modules.state(module) {
+            ModuleState::Live | ModuleState::BuiltIn => Answer::Present,
+            ModuleState::Absent => Answer::Absent(None),
+            ModuleState::Unknown => Answer::Unknown(None),
+        }
+    }
+
+    /// Our table holds rules with what our ruleset uses: who sees it need not ask for each part.
+    fn in_our_table(&mut self, feature: &FeatureRef, part: Part) -> bool {
+        let (Part::Expression(family, _) | Part::Chain(family, _)) = part;
+        let used = feature::OUR_RULESET.iter().any(|used| used.name == feature.name());
+        used && self.table(family).1
+    }
+
+    fn table(&mut self, family: NftFamily) -> (Answer, bool) {
+        if let Some(known) = self.tables.get(&family) {
+            return known.clone();
+        }
+        let mut found = false;
+        let answer = with(&mut self.netfilter, NETLINK_NETFILTER, |channel| {
+            let (answer, exists) = nft::table(channel, family, OUR_TABLE);
+            found = exists;
+            answer
+        });
+        self.tables.insert(family, (answer.clone(), found));
+        (answer, found)
+    }
+
+    fn part(&mut self, part: Part) -> Answer {
+        if !self.parts.contains_key(&part) {
+            let asked: Vec<Part> =
+                std::iter::once(part).chain(self.together.iter().copied().filter(|p| *p != part)).collect();
+            let answers = match channel(&mut self.netfilter, NETLINK_NETFILTER) {
+                Ok(channel) => nft::parts(channel, &asked),
+                Err(answer) => vec![answer; asked.len()],
+            };
+            self.parts.extend(asked.into_iter().zip(answers));
+        }
+        self.parts.get(&part).cloned().unwrap_or(Answer::Unknown(None))
+    }
+}
+
+fn part(probe: Probe) -> Option<Part> {
+    match probe {
+        Probe::NftExpression { family, name } => Some(Part::Expression(family, name)),
+        Probe::NftChain { family, name } => Some(Part::Chain(family, name)),
+        _ => None,
+    }
+}
+
+fn with(slot: &mut Option<Channel>, protocol: isize, ask: impl FnOnce(&mut Channel) -> Answer) -> Answer {
+    match channel(slot, protocol) {
+        Ok(channel) => ask(channel),
+        Err(answer) => answer,
+    }
+}
+
+fn channel(slot: &mut Option<Channel>, protocol: isize) -> Result<&mut Channel, Answer> {
+    if slot.is_none() {
+        *slot = Some(Channel::open(protocol).map_err(|errno| match errno {
+            Errno::EPROTONOSUPPORT => Answer::Absent(Some(errno.into())),
+            errno => Answer::Unknown(Some(errno.into())),
+        })?);
+    }
+    slot.as_mut().ok_or(Answer::Unknown(None))
+}
+
+/// A line of /proc/filesystems is `[nodev]<TAB>kind`.
+fn listed_filesystem(kind: &str) -> Answer {
+    match fs::read_to_string("/proc/filesystems") {
+        Ok(text) if text.lines().any(|line| line.rsplit('\t').next() == Some(kind)) => Answer::Present,
+        Ok(_) => Answer::Absent(None),
+        Err(error) => Answer::Unknown(refusal(&error)),
+    }
+}
+
+fn open_filesystem(kind: &str) -> Answer {
+    let Ok(name) = CString::new(kind) else { return Answer::Unknown(None) };
+    match filesystem::open(&name) {
+        Ok(_) => Answer::Present,
+        Err(Errno::ENODEV) => Answer::Absent(Some(Errno::ENODEV.into())),
+        Err(_) => listed_filesystem(kind),
+    }
+}
+
+fn file(path: &str) -> Answer {
+    match Path::new(path).try_exists() {
+        Ok(true) => Answer::Present,
+        Ok(false) => Answer::Absent(None),
+        Err(error) => Answer::Unknown(refusal(&error)),
+    }
+}
+
+fn refusal(error: &std::io::Error) -> Option<Refusal> {
+    Some(Errno::from_raw(error.raw_os_error()?).into())
+}

@@ -1,0 +1,130 @@
+//! The `modprobe` program.
+
+use std::{
+    env,
+    io::{self, PipeReader, Read},
+    os::fd::AsFd,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+
+use super::{Loader, Outcome};
+use crate::{config::LoaderName, kernel::feature::ModuleName};
+
+/// Where it is on nearly every system. PATH comes after: it may be anything, or nothing.
+const USUAL: &[&str] = &["/sbin/modprobe", "/usr/sbin/modprobe", "/bin/modprobe", "/usr/bin/modprobe"];
+
+/// What `install` lines in modprobe.d find: the kernel's own choice for the modprobe that it runs.
+const PATH: &str = "/sbin:/usr/sbin:/bin:/usr/bin";
+
+/// How long one module may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How much of its output is kept, in bytes.
+const OUTPUT_MAX: usize = 1024;
+
+/// Loads by `modprobe -va NAME`.
+#[derive(Debug)]
+pub struct Modprobe {
+    programs: Vec<PathBuf>,
+    patience: Duration,
+}
+
+impl Default for Modprobe {
+    fn default() -> Self {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let in_path =
+            env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join("modprobe"));
+        Self::of(USUAL.iter().map(PathBuf::from).chain(in_path))
+    }
+}
+
+impl Modprobe {
+    /// A loader that takes the first of `programs` that can be started.
+    pub fn of(programs: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self { programs: programs.into_iter().collect(), patience: PATIENCE }
+    }
+}
+
+impl Loader for Modprobe {
+    fn name(&self) -> LoaderName {
+        LoaderName::Modprobe
+    }
+
+    fn load(&mut self, module: &ModuleName) -> Outcome {
+        let mut outcome = Outcome::NoProgram;
+        for program in &self.programs {
+            match run(program, module, self.patience) {
+                Ok(outcome) => return outcome,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+                    outcome = Outcome::NotStarted { program: program.clone(), errno };
+                }
+            }
+        }
+        outcome
+    }
+}
+
+fn run(program: &PathBuf, module: &ModuleName, patience: Duration) -> io::Result<Outcome> {
+    let (reader, writer) = io::pipe()?;
+    let mut command = Command::new(program);
+    command.args(["-va", module.as_str()]).env_clear().env("PATH", PATH).current_dir("/");
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    drop(command); // and with it our ends of the pipe for writing: the output then ends with the program
+    let deadline = Instant::now() + patience;
+    let output = read_until(reader, deadline);
+    Ok(match wait_until(&mut child, deadline)? {
+        None => Outcome::TimedOut { program: program.clone(), seconds: patience.as_secs() },
+        Some(status) if status.success() => Outcome::Done,
+        Some(status) => Outcome::Failed { program: program.clone(), status: status.code(), output: output? },
+    })
+}
+
+/// What comes out of the pipe until its end or the deadline, the first [`OUTPUT_MAX`] bytes, on one line.
+fn read_until(mut reader: PipeReader, deadline: Instant) -> io::Result<String> {
+    let mut output = Vec::new();
+    let mut chunk = [0; 512];
+    while is_readable(&reader, deadline)? {
+        let read = reader.read(&mut chunk)?;
+        if read == 0 {
+            break;
+        }
+        output.extend(chunk.iter().take(read.min(OUTPUT_MAX - output.len())));
+    }
+    let text = String::from_utf8_lossy(&output);
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
+}
+
+fn is_readable(reader: &PipeReader, deadline: Instant) -> io::Result<bool> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+    match poll(&mut fds, timeout) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The status once the program has ended; None when it had to be killed.
+fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<std::process::ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,66 @@
+//! Kinds of links.
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NlasIterator};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    link::{InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage},
+};
+use nix::errno::Errno;
+
+use super::{
+    Answer,
+    channel::{Channel, First},
+};
+use crate::sys::netlink::Refusal;
+
+/// Asks without loading anything and without any capability: dump the links of that kind. A kernel that has the kind
+/// sends only those, possibly none; one that lacks it does not filter and sends others too, the loopback at least.
+///
+/// The flag says whether the channel can be used again.
+pub(super) fn passive(channel: &mut Channel, kind: &str) -> (Answer, bool) {
+    let message = request(kind, LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    let first = channel.first_of_dump(RouteNetlinkMessage::GetLink(message), NLM_F_DUMP, kind_of);
+    match first {
+        Ok((First::Nothing, over)) => (Answer::Present, over),
+        Ok((First::Object(found), over)) if found.as_deref() == Some(kind) => (Answer::Present, over),
+        Ok((First::Object(_), over)) => (Answer::Absent(None), over),
+        Err(refusal) => (Answer::Unknown(Some(refusal)), false),
+    }
+}
+
+/// Asks in a way that makes the kernel load the module: create a link with no transmit queue at all, which it refuses
+/// only once it knows the kind.
+pub(super) fn active(channel: &mut Channel, kind: &str) -> Answer {
+    let message = request(kind, LinkAttribute::NumTxQueues(0));
+    match channel.ask(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL) {
+        Err(refusal) if refusal.errno == Errno::EOPNOTSUPP && is_unknown_kind(&refusal) => {
+            Answer::Absent(Some(refusal))
+        }
+        Err(refusal) if refusal.errno == Errno::EPERM => Answer::Unknown(Some(refusal)),
+        Ok(()) | Err(_) => Answer::Present,
+    }
+}
+
+/// Another attribute's EOPNOTSUPP looks the same but for the words, which every kernel since 4.14 has.
+fn is_unknown_kind(refusal: &Refusal) -> bool {
+    refusal.text.as_deref().is_none_or(|text| text.contains("Unknown device type"))
+}
+
+fn request(kind: &str, attribute: LinkAttribute) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    let kind = InfoKind::Other(kind.to_owned());
+    message.attributes = vec![LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)]), attribute];
+    message
+}
+
+/// The kind of the link in an RTM_NEWLINK: `struct ifinfomsg`, then attributes.
+fn kind_of(payload: &[u8]) -> Option<String> {
+    const HEADER: usize = 16;
+    const IFLA_LINKINFO: u16 = 18;
+    const IFLA_INFO_KIND: u16 = 1;
+    let attributes = NlasIterator::new(payload.get(HEADER..)?);
+    let info = attributes.map_while(Result::ok).find(|attribute| attribute.kind() == IFLA_LINKINFO)?;
+    let kind = NlasIterator::new(info.value()).map_while(Result::ok).find(|nested| nested.kind() == IFLA_INFO_KIND)?;
+    let name = kind.value().split(|byte| *byte == 0).next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
