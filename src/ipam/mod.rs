@@ -1,4 +1,8 @@
-//! Addresses: which are free (pure, `ranges`), who holds them (`reservations`).
+//! Addresses: which are free (pure, `ranges`), who holds them (`reservations`), name servers (pure, `resolv_conf`).
 
+mod claim;
+mod error;
+mod lease_folder;
 pub mod ranges;
 pub mod reservations;
+pub mod resolv_conf;

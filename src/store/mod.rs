@@ -1,1 +1,342 @@
 //! Attachment records and their locks under the state folder.
+//!
+//! ```text
+//! <stateDir>/<network>/attachments/<container>@<interface>    the record, JSON
+//! <stateDir>/<network>/locks/<container>@<interface>          flock(2), held by the verb at work
+//! <stateDir>/<network>/leases/                                see `ipam::reservations`
+//! ```
+//!
+//! A record is replaced as a whole (temporary file, rename), so it is never half there. It is not synced to disk: what
+//! it stands for ends with the boot, and the state folder's default lies in memory. The exception is a record that
+//! names another plugin, whose own reservations may outlive the boot.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    sys::stat::Mode,
+    unistd::{Uid, geteuid, mkdir},
+};
+
+mod boot;
+pub(crate) mod folder;
+pub(crate) mod lock;
+mod record;
+
+pub use boot::BootId;
+pub use folder::IoError;
+pub use lock::Lock;
+pub use record::{Element, FORMAT, HostLink, Leases, Netns, Plugin, Record, State};
+
+use self::{
+    folder::{Folder, failed},
+    lock::{lock_file, try_lock_file},
+};
+use crate::config::Attachment;
+
+/// Where state lies unless `stateDir` says otherwise. A reboot empties it.
+pub const DEFAULT_STATE_DIR: &str = "/run/groundwork";
+
+const ATTACHMENTS: &str = "attachments";
+const LOCKS: &str = "locks";
+const OURS_ALONE: Mode = Mode::S_IRWXU;
+
+/// What went wrong with the state folder.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+    /// Somebody else could have written what lies there.
+    #[error("refusing the state folder {path}: {reason}")]
+    Unsafe {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: Unsafe,
+    },
+    /// A name that would leave its folder, or that no file can bear.
+    #[error("the {what} {name:?} cannot name a file of the store: {reason}")]
+    Name {
+        /// "network name", "container ID" or "interface name".
+        what: &'static str,
+        /// As it was given.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A record that cannot be read. What it stood for is unknown; [`Store::remove`] removes it.
+    #[error("the record {path} is damaged: {source}")]
+    Garbled {
+        /// The file.
+        path: PathBuf,
+        /// Where and how.
+        source: serde_json::Error,
+    },
+    /// A record of a later version that this one cannot read.
+    #[error("the record {path} has format {format}, this groundwork reads up to {FORMAT}: use the newer version")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
+}
+
+/// Why a state folder is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsafe {
+    /// It is a symbolic link, or no folder at all.
+    #[error("it is a symbolic link or no folder; remove it")]
+    NotFolder,
+    /// It belongs to somebody who is neither root nor us.
+    #[error("it belongs to user {0}; remove it, or give it to root (chown)")]
+    Owner(u32),
+    /// Others may write to it.
+    #[error("others may write to it (mode {0:04o}); chmod 0700")]
+    Mode(u32),
+}
+
+/// The attachments of one network.
+#[derive(Debug)]
+pub struct Store {
+    folder: Folder,
+    attachments: Folder,
+    locks: Folder,
+    network: String,
+    boot: BootId,
+}
+
+impl Store {
+    /// The store of a network, made when it is not there.
+    ///
+    /// # Errors
+    /// A name that is none, a state folder that is not safe, a file operation that failed.
+    pub fn open(state_dir: &Path, network: &str) -> Result<Self, Error> {
+        check_name("network name", network)?;
+        let state = match state_folder(state_dir)? {
+            Some(state) => state,
+            None => create_state_folder(state_dir)?,
+        };
+        Self::of(state.ensure_subfolder(network, OURS_ALONE)?, network)
+    }
+
+    /// The store of a network; None, and nothing made, when it has none.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn existing(state_dir: &Path, network: &str) -> Result<Option<Self>, Error> {
+        check_name("network name", network)?;
+        let Some(state) = state_folder(state_dir)? else { return Ok(None) };
+        state.subfolder(network)?.map(|folder| Self::of(folder, network)).transpose()
+    }
+
+    fn of(folder: Folder, network: &str) -> Result<Self, Error> {
+        let attachments = folder.ensure_subfolder(ATTACHMENTS, OURS_ALONE)?;
+        let locks = folder.ensure_subfolder(LOCKS, OURS_ALONE)?;
+        Ok(Self { folder, attachments, locks, network: network.into(), boot: BootId::current()? })
+    }
+
+    /// The boot that runs now.
+    #[must_use]
+    pub const fn boot(&self) -> &BootId {
+        &self.boot
+    }
+
+    /// The network's name.
+    #[must_use]
+    pub fn network(&self) -> &str {
+        &self.network
+    }
+
+    pub(crate) const fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Waits until nobody else works on the attachment.
+    ///
+    /// # Errors
+    /// A name that is none, a file operation that failed.
+    pub fn lock(&self, attachment: &Attachment) -> Result<Lock, Error> {
+        let file = lock_file(&self.locks, &file_name(attachment)?)?;
+        Ok(Lock::new(attachment.clone(), file))
+    }
+
+    /// As [`Store::lock`]; None at once when somebody works on it.
+    ///
+    /// # Errors
+    /// As [`Store::lock`].
+    pub fn try_lock(&self, attachment: &Attachment) -> Result<Option<Lock>, Error> {
+        let file = try_lock_file(&self.locks, &file_name(attachment)?)?;
+        Ok(file.map(|file| Lock::new(attachment.clone(), file)))
+    }
+
+    /// The lock of an attachment that is dead for sure: nobody works on it, and its record is of an older boot, or
+    /// names a namespace that is gone and a link of the host that does not live. None when there is no such proof.
+    ///
+    /// # Errors
+    /// As [`Store::lock`] and [`Store::read`].
+    pub fn lock_if_dead(
+        &self,
+        attachment: &Attachment,
+        link_lives: impl FnOnce(&HostLink) -> bool,
+    ) -> Result<Option<Lock>, Error> {
+        let Some(lock) = self.try_lock(attachment)? else { return Ok(None) };
+        let Some(record) = self.read(attachment)? else {
+            self.remove(lock)?; // its file, that we may just have made
+            return Ok(None);
+        };
+        let gone = record.netns.is_gone() && !record.host_link.as_ref().is_some_and(link_lives);
+        Ok((record.boot_id != self.boot || gone).then_some(lock))
+    }
+
+    /// What is remembered of an attachment; None when nothing is.
+    ///
+    /// # Errors
+    /// [`Error::Garbled`] and [`Error::Newer`] when there is a record and it cannot be read: DEL and GC go on with the
+    /// names alone, and remove it.
+    pub fn read(&self, attachment: &Attachment) -> Result<Option<Record>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let name = file_name(attachment)?;
+        let Some(content) = self.attachments.read(&name)? else { return Ok(None) };
+        serde_json::from_slice(&content).map(Some).map_err(|source| {
+            let path = self.attachments.path().join(&name);
+            match serde_json::from_slice(&content) {
+                Ok(Head { format }) if format > FORMAT => Error::Newer { path, format },
+                _ => Error::Garbled { path, source },
+            }
+        })
+    }
+
+    /// Writes the record of the attachment that the lock is for.
+    ///
+    /// # Errors
+    /// A file operation that failed; the old record then still stands.
+    pub fn write(&self, lock: &Lock, record: &Record) -> Result<(), Error> {
+        let name = file_name(&lock.attachment)?;
+        let content = serde_json::to_vec(record)
+            .map_err(|source| self.attachments.failed("express as JSON the record", &name, source))?;
+        Ok(self.attachments.replace(&name, &temporary(&name), &content, record.outlives_boot())?)
+    }
+
+    /// Forgets an attachment: its record, its lock file, and leftovers of someone killed while writing.
+    ///
+    /// # Errors
+    /// A file operation that failed.
+    pub fn remove(&self, lock: Lock) -> Result<(), Error> {
+        let name = file_name(&lock.attachment)?;
+        self.attachments.unlink(&temporary(&name))?;
+        self.attachments.unlink(&name)?;
+        self.locks.unlink(&name)?; // last, and while it is held: see `lock_file`
+        drop(lock);
+        Ok(())
+    }
+
+    /// Everything of which something is left: records, and what killed processes left (lock files, temporary files).
+    ///
+    /// # Errors
+    /// A file operation that failed.
+    pub fn list(&self) -> Result<Vec<Attachment>, Error> {
+        let (records, locks) = (self.attachments.names()?, self.locks.names()?);
+        let names = records.iter().map(|name| name.strip_prefix('.').unwrap_or(name)).chain(locks.iter().map(|n| &**n));
+        let found: BTreeSet<_> = names.filter_map(attachment_of).collect();
+        Ok(found.into_iter().collect())
+    }
+}
+
+/// The networks of which the state folder holds something.
+///
+/// # Errors
+/// A state folder that is not safe, a file operation that failed.
+pub fn networks(state_dir: &Path) -> Result<Vec<String>, Error> {
+    let Some(state) = state_folder(state_dir)? else { return Ok(Vec::new()) };
+    let mut names = state.names()?;
+    names.retain(|name| check_name("network name", name).is_ok());
+    names.sort();
+    Ok(names)
+}
+
+/// Opens the state folder if it is there, and makes sure that only root and we can have written what lies in it.
+fn state_folder(path: &Path) -> Result<Option<Folder>, Error> {
+    let refuse = |reason| Error::Unsafe { path: path.into(), reason };
+    let folder = match Folder::open_unlinked(path) {
+        Ok(Some(folder)) => folder,
+        Ok(None) => return Ok(None),
+        Err(error) if error.source.raw_os_error() == Some(Errno::ENOTDIR as i32) => {
+            return Err(refuse(Unsafe::NotFolder));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let stat = folder.stat_self()?;
+    if stat.st_uid != 0 && Uid::from_raw(stat.st_uid) != geteuid() {
+        return Err(refuse(Unsafe::Owner(stat.st_uid)));
+    }
+    if stat.st_mode & 0o022 != 0 {
+        return Err(refuse(Unsafe::Mode(stat.st_mode & 0o7777)));
+    }
+    Ok(Some(folder))
+}
+
+fn create_state_folder(path: &Path) -> Result<Folder, Error> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|source| failed("create the folder", parent, source))?;
+    }
+    match mkdir(path, OURS_ALONE) {
+        Ok(()) | Err(Errno::EEXIST) => {} // whoever made it meanwhile: it is judged like any other
+        Err(errno) => return Err(failed("create the folder", path, errno).into()),
+    }
+    state_folder(path)?.ok_or_else(|| failed("open the folder", path, Errno::ENOENT).into())
+}
+
+/// `<container>@<interface>`. A container ID has no `@`; an interface name may.
+pub(crate) fn file_name(attachment: &Attachment) -> Result<String, Error> {
+    let Attachment { container_id, ifname } = attachment;
+    check_name("container ID", container_id)?;
+    let reason = match ifname.as_str() {
+        "" => "it is empty",
+        "." | ".." => "it is a path",
+        name if name.len() > 15 => "it has more than 15 bytes",
+        name if name.bytes().any(|byte| byte == b'/' || byte <= b' ' || byte == 0x7f) => {
+            "it has a slash, white space or a control character"
+        }
+        _ => return Ok(format!("{container_id}@{ifname}")),
+    };
+    Err(Error::Name { what: "interface name", name: ifname.clone(), reason })
+}
+
+/// The attachment whose file this is; None for a foreign name.
+pub(crate) fn attachment_of(file_name: &str) -> Option<Attachment> {
+    let (container_id, ifname) = file_name.split_once('@')?;
+    let attachment = Attachment { container_id: container_id.into(), ifname: ifname.into() };
+    self::file_name(&attachment).is_ok().then_some(attachment)
+}
+
+/// Dotted, so that it is no attachment's name. Only the holder of the attachment's lock writes it.
+fn temporary(name: &str) -> String {
+    format!(".{name}")
+}
+
+/// The specification's characters for container IDs and network names, and what fits a file name beside the rest.
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), Error> {
+    const MAX: usize = 255 - 1 - 1 - 15; // a dot before, `@` and an interface name after
+    let reason = if name.len() > MAX {
+        "it has more than 238 bytes"
+    } else if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        "it must begin with a letter or digit"
+    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')) {
+        "it may hold letters, digits, '_', '.' and '-' only"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Name { what, name: name.into(), reason })
+}
+
+#[cfg(test)]
+mod tests;

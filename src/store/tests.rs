@@ -1,0 +1,182 @@
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+use super::*;
+use crate::sys::netns::NetnsId;
+
+fn attachment(container_id: &str) -> Attachment {
+    Attachment { container_id: container_id.into(), ifname: "eth0".into() }
+}
+
+fn record(store: &Store, of: &Attachment) -> Record {
+    let netns = Netns { path: "/run/netns/a".into(), id: NetnsId { dev: 4, ino: 7 } };
+    Record::intent(store.network(), of, netns, store.boot().clone())
+}
+
+struct Fixture {
+    root: tempfile::TempDir,
+    store: Store,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(&root.path().join("state"), "net").unwrap();
+        Self { root, store }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.root.path().join("state/net").join(below)
+    }
+}
+
+#[test]
+fn a_record_comes_back_as_it_was_and_leaves_nothing_when_removed() {
+    let fixture = Fixture::new();
+    let (store, one) = (&fixture.store, attachment("c1"));
+    let lock = store.lock(&one).unwrap();
+    assert_eq!(store.read(&one).unwrap(), None);
+    let mut record = record(store, &one);
+    store.write(&lock, &record).unwrap();
+    assert_eq!(store.read(&one).unwrap().as_ref(), Some(&record));
+
+    record.state = State::Added;
+    record.host_link =
+        Some(HostLink { name: "veth1".into(), index: 5, mac: Some("02:00:00:00:00:01".parse().unwrap()) });
+    record.addresses = vec!["10.1.0.2/24".parse().unwrap(), "fd00::2/64".parse().unwrap()];
+    record.leases = Some(Leases { data_dir: None, addresses: vec!["10.1.0.2".parse().unwrap()] });
+    record.elements = vec![Element::Masquerade { address: "10.1.0.2".parse().unwrap() }];
+    record.ipam = Some(Plugin { plugin_type: "dhcp".into(), config: serde_json::Map::new() });
+    record.result = Some(serde_json::json!({"cniVersion": "1.1.0"}));
+    store.write(&lock, &record).unwrap();
+    assert_eq!(store.read(&one).unwrap(), Some(record));
+    assert_eq!(store.list().unwrap(), std::slice::from_ref(&one));
+
+    let mode = |below| fs::metadata(fixture.path(below)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(""), mode("attachments"), mode("locks")), (0o700, 0o700, 0o700));
+    assert_eq!((mode("attachments/c1@eth0"), mode("locks/c1@eth0")), (0o600, 0o600));
+
+    store.remove(lock).unwrap();
+    assert_eq!(store.read(&one).unwrap(), None);
+    for below in ["attachments", "locks"] {
+        assert_eq!(fs::read_dir(fixture.path(below)).unwrap().count(), 0, "{below}");
+    }
+}
+
+#[test]
+fn a_record_of_a_later_version_is_read_as_far_as_it_can_be() {
+    let fixture = Fixture::new();
+    let (store, one) = (&fixture.store, attachment("c1"));
+    let lock = store.lock(&one).unwrap();
+    store.write(&lock, &record(store, &one)).unwrap();
+    let path = fixture.path("attachments/c1@eth0");
+
+    let mut later: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    later["format"] = 2.into();
+    later["colour"] = "blue".into();
+    later["elements"] = serde_json::json!([{"kind": "tunnel", "vni": 4}]);
+    fs::write(&path, later.to_string()).unwrap();
+    assert_eq!(store.read(&one).unwrap().unwrap().elements, [Element::Unknown]);
+
+    later["netns"] = 1.into();
+    fs::write(&path, later.to_string()).unwrap();
+    assert!(matches!(store.read(&one), Err(Error::Newer { format: 2, .. })));
+}
+
+#[test]
+fn damaged_records_are_told_apart_from_missing_ones_and_can_be_removed() {
+    let fixture = Fixture::new();
+    let (store, one) = (&fixture.store, attachment("c1"));
+    let lock = store.lock(&one).unwrap();
+    store.write(&lock, &record(store, &one)).unwrap();
+    let path = fixture.path("attachments/c1@eth0");
+    let whole = fs::read(&path).unwrap();
+    for cut in 0..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        assert!(matches!(store.read(&one), Err(Error::Garbled { .. })), "cut at {cut}");
+    }
+    for garbage in [&b"\0\0\0\0"[..], b"[]", b"null", b"\xff\xfe"] {
+        fs::write(&path, garbage).unwrap();
+        assert!(matches!(store.read(&one), Err(Error::Garbled { .. })), "{garbage:?}");
+    }
+    fs::write(fixture.path("attachments/.c1@eth0"), "half").unwrap();
+    store.remove(lock).unwrap();
+    assert_eq!(store.list().unwrap(), []);
+    assert_eq!(fs::read_dir(fixture.path("attachments")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_lock_is_had_by_one_and_survives_the_removal_of_its_file() {
+    let fixture = Fixture::new();
+    let (store, one) = (&fixture.store, attachment("c1"));
+    let lock = store.lock(&one).unwrap();
+    assert!(store.try_lock(&one).unwrap().is_none());
+    assert!(store.try_lock(&attachment("c2")).unwrap().is_some());
+
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| store.lock(&one).unwrap());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        store.remove(lock).unwrap();
+        let second = waiting.join().unwrap();
+        assert!(store.try_lock(&one).unwrap().is_none(), "two hold the lock of one attachment");
+        drop(second);
+    });
+    assert!(store.try_lock(&one).unwrap().is_some());
+}
+
+#[test]
+fn what_killed_processes_left_is_listed() {
+    let fixture = Fixture::new();
+    drop(fixture.store.lock(&attachment("locked")).unwrap());
+    fs::write(fixture.path("attachments/.half@eth0"), "").unwrap();
+    fs::write(fixture.path("attachments/foreign"), "").unwrap();
+    assert_eq!(fixture.store.list().unwrap(), [attachment("half"), attachment("locked")]);
+}
+
+#[test]
+fn a_state_folder_that_others_can_write_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("state");
+    let refused = |expected: Unsafe| {
+        for outcome in [Store::open(&dir, "net").map(Some), Store::existing(&dir, "net")] {
+            assert!(matches!(outcome, Err(Error::Unsafe { reason, .. }) if reason == expected), "{outcome:?}");
+        }
+    };
+    assert!(Store::existing(&dir, "net").unwrap().is_none());
+    assert!(!dir.exists());
+
+    symlink(root.path(), &dir).unwrap();
+    refused(Unsafe::NotFolder);
+    fs::remove_file(&dir).unwrap();
+    fs::write(&dir, "").unwrap();
+    refused(Unsafe::NotFolder);
+    fs::remove_file(&dir).unwrap();
+
+    Store::open(&dir, "net").unwrap();
+    assert_eq!(networks(&dir).unwrap(), ["net"]);
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o770)).unwrap();
+    refused(Unsafe::Mode(0o770));
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    Store::open(&dir, "net").unwrap();
+    chown(&dir, Some(12345), None).unwrap();
+    refused(Unsafe::Owner(12345));
+}
+
+#[test]
+fn names_cannot_leave_the_folder() {
+    let fixture = Fixture::new();
+    let state = fixture.root.path().join("state");
+    for network in ["", ".", "..", "a/b", "../a", ".a", "a@b", "a b", "a\0b", &"n".repeat(239)] {
+        assert!(matches!(Store::open(&state, network), Err(Error::Name { .. })), "{network:?}");
+        let container = attachment(network);
+        assert!(matches!(fixture.store.lock(&container), Err(Error::Name { .. })), "{network:?}");
+        assert!(matches!(fixture.store.read(&container), Err(Error::Name { .. })), "{network:?}");
+    }
+    for ifname in ["", ".", "..", "a/b", "a b", "a\nb", "sixteen-bytes-xx", "a\0"] {
+        let wrong = Attachment { container_id: "c1".into(), ifname: ifname.into() };
+        assert!(matches!(fixture.store.lock(&wrong), Err(Error::Name { .. })), "{ifname:?}");
+    }
+    let longest = Attachment { container_id: "c".repeat(238), ifname: "eth@fifteenbyte".into() };
+    let lock = fixture.store.lock(&longest).unwrap();
+    fixture.store.write(&lock, &record(&fixture.store, &longest)).unwrap();
+    assert_eq!(fixture.store.list().unwrap(), [longest]);
+}
