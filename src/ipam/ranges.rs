@@ -19,12 +19,6 @@ pub struct Lease {
 }
 
 impl Range {
-    /// Whether the address lies within start and end, both included.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        address.is_ipv4() == self.start.is_ipv4() && (self.start..=self.end).contains(&address)
-    }
-
     fn lease(&self, address: IpAddr) -> Lease {
         // A prefix length that the subnet has fits its family.
         let address = IpNet::new(address, self.subnet.prefix_len()).unwrap_or_else(|_| address.into());
