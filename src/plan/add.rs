@@ -136,7 +136,7 @@ pub fn plan_add(
 #[must_use]
 pub fn masquerade(ips: &[IpConfig], owner: &str) -> Vec<Owned> {
     ips.iter()
-        .flat_map(|ip| [Element::SameNetwork(ip.address.trunc()), Element::Masquerade(ip.address.addr())])
+        .flat_map(|ip| Element::masquerade(ip.address))
         .map(|element| Owned { element, owner: owner.into() })
         .collect()
 }

@@ -1,0 +1,150 @@
+//! Transactions on elements.
+
+use std::thread;
+
+use groundwork::nft::{
+    ruleset::{Element, Owned, Owner},
+    socket::Base,
+};
+
+use super::{masquerade, nft};
+use crate::support::{in_new_netns, sh};
+
+fn rules() -> usize {
+    sh("nft list table inet groundwork").lines().filter(|line| line.trim_end().ends_with("masquerade")).count()
+}
+
+#[test]
+fn elements_are_added_found_listed_and_deleted() {
+    in_new_netns(|| {
+        let (one, two) = (masquerade("10.22.0.5/24", "net/one/eth0"), masquerade("fd00::5/64", "net/two/eth0"));
+        let mut nft = nft();
+        assert_eq!(nft.list().unwrap(), vec![]);
+        assert!(!nft.contains(&one[0]).unwrap());
+        nft.delete(&one).unwrap();
+        assert_eq!(sh("nft list ruleset"), "", "asking and deleting make nothing");
+
+        nft.add(&one).unwrap();
+        nft.add(&two).unwrap();
+        nft.add(&two).unwrap();
+        assert!(one.iter().chain(&two).all(|owned| nft.contains(owned).unwrap()));
+        let mut listed = nft.list().unwrap();
+        listed.sort_unstable();
+        let mut all = [one.clone(), two.clone()].concat();
+        all.sort_unstable();
+        assert_eq!(listed, all);
+
+        nft.delete(&one).unwrap();
+        nft.delete(&one).unwrap();
+        assert!(!one.iter().any(|owned| nft.contains(owned).unwrap()));
+        nft.delete(&[one.clone(), two.clone()].concat()).unwrap();
+        assert_eq!(nft.list().unwrap(), vec![]);
+    });
+}
+
+#[test]
+fn a_key_is_its_last_owners() {
+    in_new_netns(|| {
+        let (first, second) = (masquerade("10.22.0.5/24", "net/one/eth0"), masquerade("10.22.0.5/24", "net/two/eth0"));
+        let mut nft = nft();
+        nft.add(&first).unwrap();
+        nft.add(&second).unwrap();
+        assert!(second.iter().all(|owned| nft.contains(owned).unwrap()));
+        assert!(!first.iter().any(|owned| nft.contains(owned).unwrap()));
+        nft.delete(&first).unwrap();
+        assert!(second.iter().all(|owned| nft.contains(owned).unwrap()), "a late DEL takes nothing of another");
+        sh("nft add element inet groundwork masq4_24 '{ 10.22.0.7 }'");
+        let typed = Owned { element: Element::Masquerade("10.22.0.7/24".parse().unwrap()), owner: Owner::default() };
+        assert!(nft.contains(&typed).unwrap());
+        assert!(nft.list().unwrap().contains(&typed));
+    });
+}
+
+#[test]
+fn owners_of_any_length_are_found_again() {
+    in_new_netns(|| {
+        let owner = Owner::attachment(&"n".repeat(200), &"c".repeat(250), "a23456789012345");
+        let element = Element::Masquerade("10.22.0.5/24".parse().unwrap());
+        let owned = Owned { element, owner };
+        let mut nft = nft();
+        nft.add(std::slice::from_ref(&owned)).unwrap();
+        assert_eq!(nft.list().unwrap(), vec![owned.clone()]);
+        // nft refuses longer comments than it prints: a saved ruleset must be one that can be restored.
+        sh(
+            "nft list ruleset > $TMPDIR/saved.nft 2>/dev/null || true; nft list ruleset | (sleep 0.1; nft flush ruleset; nft -f -)",
+        );
+        assert_eq!(nft.list().unwrap(), vec![owned]);
+    });
+}
+
+#[test]
+fn what_others_flush_comes_back_with_the_next_add() {
+    in_new_netns(|| {
+        let one = masquerade("10.22.0.5/24", "net/one/eth0");
+        let two = masquerade("10.22.0.6/24", "net/two/eth0");
+        let mut nft = nft();
+        let mut after = |damage: &str, expected: Base| {
+            nft.add(&one).unwrap();
+            assert_eq!(nft.base(one.iter().map(|owned| &owned.element)).unwrap(), Base::Current);
+            sh(damage);
+            assert_eq!(nft.base(one.iter().map(|owned| &owned.element)).unwrap(), expected, "{damage}");
+            nft.add(&two).unwrap();
+            assert_eq!(nft.base(one.iter().map(|owned| &owned.element)).unwrap(), Base::Current, "{damage}");
+            assert_eq!(rules(), 1, "{damage}");
+            nft.contains(&one[0]).unwrap()
+        };
+        assert!(!after("nft flush ruleset", Base::Absent));
+        assert!(!after("nft delete table inet groundwork", Base::Absent));
+        assert!(after("nft flush chain inet groundwork masq4_24", Base::Absent), "elements stay");
+        assert!(after("nft insert rule inet groundwork masq4_24 accept", Base::Outdated));
+        assert!(after("nft add rule inet groundwork masq4_24 ip saddr @masq4_24 masquerade", Base::Outdated));
+        assert!(after(
+            "nft replace rule inet groundwork masq4_24 handle \
+             $(nft -a list chain inet groundwork masq4_24 | sed -n 's/.*multi.*//; s/.*224.*handle //p') \
+             ip daddr 225.0.0.0/8 return",
+            Base::Outdated
+        ));
+        assert!(after("nft delete chain inet groundwork masq4_24", Base::Absent));
+    });
+}
+
+#[test]
+fn fifty_first_uses_at_once_make_the_rules_once() {
+    in_new_netns(|| {
+        let netns = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+        thread::scope(|scope| {
+            for index in 0..50u8 {
+                let netns = &netns;
+                scope.spawn(move || {
+                    nix::sched::setns(netns, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+                    let owner = format!("net/{index}/eth0");
+                    let v4 = masquerade(&format!("10.22.0.{}/24", index + 2), &owner);
+                    let v6 = masquerade(&format!("fd00::{}/64", index + 2), &owner);
+                    nft().add(&[v4, v6].concat()).unwrap();
+                });
+            }
+        });
+        assert_eq!(nft().list().unwrap().len(), 200);
+        assert_eq!(rules(), 2);
+    });
+}
+
+#[test]
+fn a_thousand_elements_go_in_one_transaction_and_come_back() {
+    in_new_netns(|| {
+        let address = |index: usize| format!("10.{}.{}.5/24", index / 250, index % 250);
+        let all: Vec<_> =
+            (0..500).flat_map(|index| masquerade(&address(index), &format!("net/{index}/eth0"))).collect();
+        let mut nft = nft();
+        nft.add(&all).unwrap();
+        assert_eq!(nft.list().unwrap().len(), 1000);
+        nft.add(&all).unwrap(); // every key is taken
+        let mut listed = nft.list().unwrap();
+        listed.sort_unstable();
+        let mut sorted = all.clone();
+        sorted.sort_unstable();
+        assert_eq!(listed, sorted);
+        nft.delete(&all).unwrap();
+        assert_eq!(nft.list().unwrap(), vec![]);
+    });
+}
