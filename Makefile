@@ -22,4 +22,5 @@ demo: ## two containers on a network, from nothing to nothing
 	target/$$(rustc --print host-tuple)/release/groundwork demo
 
 bench: ## against the kernel's own floor and the reference plugins
-	@tests/floor/bench
+	cargo build --release --locked --example floor
+	timeout 900 cargo bench --locked --bench speed

@@ -37,6 +37,8 @@ fn a_host_ends_with_all_that_runs_in_it() {
     assert!(host.inside(|| std::path::Path::new("/run/netns/web").exists()));
     assert!(!std::path::Path::new("/run/netns/web").exists());
     assert_eq!(sleeps(), 1);
+    let own_number = host.starting(|| Command::new("readlink").arg("/proc/self").output().unwrap().stdout);
+    assert!(own_number.len() <= 3, "{own_number:?}");
     drop(host);
     assert!(eventually(Duration::from_secs(5), || sleeps() == 0));
 }

@@ -101,20 +101,35 @@ impl Host {
     }
 
     /// Runs `body` on a thread of its own whose network and files are this host's.
+    ///
+    /// `/proc` is the host's too, where this process has no number: no `/proc/self` in there.
     pub fn inside<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
-        self.inside_with("net", body)
+        self.inside_with(None, body)
     }
 
-    fn inside_with<T: Send>(&self, netns: &str, body: impl FnOnce() -> T + Send) -> T {
-        let open = |file| File::open(format!("/proc/{}/ns/{file}", self.holder.id())).unwrap();
+    /// [`Host::inside`] for a body that starts commands and no threads: they are the host's processes,
+    /// as those of [`Host::command`] are, without the time that `nsenter` takes.
+    pub fn starting<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
+        let processes = self.namespace("pid_for_children");
+        self.inside(|| {
+            setns(processes, CloneFlags::CLONE_NEWPID).unwrap();
+            body()
+        })
+    }
+
+    fn inside_with<T: Send>(&self, netns: Option<&str>, body: impl FnOnce() -> T + Send) -> T {
+        let (files, net) = (self.namespace("mnt"), self.namespace("net"));
         on_a_thread(|| {
             unshare(CloneFlags::CLONE_FS).unwrap(); // a mount namespace can't be entered while sharing this
-            let own_net = open("net");
-            setns(open("mnt"), CloneFlags::CLONE_NEWNS).unwrap();
-            let net = if netns == "net" { own_net } else { File::open(netns).unwrap() };
+            setns(files, CloneFlags::CLONE_NEWNS).unwrap();
+            let net = netns.map_or(net, |path| File::open(path).unwrap());
             setns(net, CloneFlags::CLONE_NEWNET).unwrap();
             body()
         })
+    }
+
+    fn namespace(&self, kind: &str) -> File {
+        File::open(format!("/proc/{}/ns/{kind}", self.holder.id())).unwrap()
     }
 
     /// Sends a verb that concerns no container (GC, STATUS, VERSION) to the plugin.
@@ -220,7 +235,7 @@ impl Sandbox<'_> {
 
     /// Runs `body` on a thread of its own whose network is this sandbox's.
     pub fn inside<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
-        self.host.inside_with(&self.netns, body)
+        self.host.inside_with(Some(&self.netns), body)
     }
 
     /// Whether `address` answers within a second.
