@@ -1,1 +1,3 @@
-//! cli.
+//! Commands for people.
+
+pub mod doctor;

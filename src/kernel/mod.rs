@@ -14,6 +14,8 @@ pub mod feature;
 pub mod loader;
 pub mod modules;
 pub mod probe;
+pub mod provision;
 
 pub use ensure::{EnsureError, Missing, Provided, Ready, Source, ensure};
 pub use feature::{Feature, FeatureRef, Need};
+pub use provision::{Provision, provision};

@@ -9,11 +9,14 @@ use std::{
 use nix::errno::Errno;
 
 use super::Cause;
-use crate::kernel::{
-    feature::{FeatureRef, listed_name},
-    loader::{Attempt, Outcome},
-    modules::{Modules, file_name},
-    probe::Answer,
+use crate::{
+    config::LoaderName,
+    kernel::{
+        feature::{FeatureRef, Probe, listed_name},
+        loader::{Attempt, Ioctl, Modprobe, Outcome},
+        modules::{Modules, file_name},
+        probe::Answer,
+    },
 };
 
 const CAP_NET_ADMIN: u32 = 12;
@@ -48,6 +51,8 @@ pub struct Surroundings {
     /// Effective capabilities, a bit each. None when they cannot be read.
     capabilities: Option<u64>,
     user_namespace: bool,
+    /// Whether there is a `modprobe` program here.
+    program: bool,
     distribution: String,
 }
 
@@ -74,6 +79,7 @@ impl Surroundings {
             blocks: blocks(root),
             capabilities: text("proc/self/status").and_then(|status| effective(&status)),
             user_namespace: text("proc/self/uid_map").is_some_and(|map| !is_initial(&map)),
+            program: Modprobe::default().programs().any(Path::is_file),
             distribution: text("etc/os-release").and_then(|text| id(&text)).unwrap_or_default(),
         }
     }
@@ -98,6 +104,31 @@ impl Surroundings {
             causes.push(Cause::Unclear);
         }
         causes
+    }
+
+    /// The default loaders that may bring `feature`, which is not there, as far as can be seen from here.
+    #[must_use]
+    pub fn means(&self, feature: &FeatureRef) -> Vec<LoaderName> {
+        let module = feature.telling_module();
+        let obstacles = self.files_causes(module);
+        let blacklisted = obstacles.iter().any(|cause| matches!(cause, Cause::Blacklisted { .. }));
+        // Files that are not here may be where the kernel looks. Loading by name does not heed a blacklist.
+        let hopeless = |cause: &Cause| !matches!(cause, Cause::NoFiles { .. } | Cause::Blacklisted { .. });
+        if !self.supported || self.disabled || obstacles.iter().any(hopeless) {
+            return Vec::new();
+        }
+        let has_files = !obstacles.iter().any(|cause| matches!(cause, Cause::NoFiles { .. }));
+        let helper = self.helper.as_ref().is_none_or(|(path, _)| !path.as_os_str().is_empty());
+        let may_load = !self.user_namespace && !self.lacks(CAP_SYS_MODULE);
+        let autoloads = !matches!(feature.probe(), Probe::Listed | Probe::File(_)) && !self.lacks(CAP_NET_ADMIN);
+        [
+            (LoaderName::Netlink, helper && autoloads && !blacklisted),
+            (LoaderName::Ioctl, helper && may_load && Ioctl::fits(module)),
+            (LoaderName::Modprobe, may_load && has_files && self.program),
+        ]
+        .into_iter()
+        .filter_map(|(loader, works)| works.then_some(loader))
+        .collect()
     }
 
     /// What is wrong with the module's file, or with what modprobe is told about it.

@@ -34,6 +34,12 @@ impl Loader for Ioctl {
 }
 
 impl Ioctl {
+    /// Whether the kernel can be asked for `module`, by its name or by another, in the room of an interface's name.
+    #[must_use]
+    pub fn fits(module: &str) -> bool {
+        short_name(module).is_some()
+    }
+
     fn index(&mut self, name: &str) -> Result<i32, Errno> {
         if self.socket.is_none() {
             self.socket = Some(InterfaceSocket::open()?);

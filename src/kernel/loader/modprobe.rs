@@ -4,7 +4,7 @@ use std::{
     env,
     io::{self, PipeReader, Read},
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -49,6 +49,11 @@ impl Modprobe {
     /// A loader that takes the first of `programs` that can be started.
     pub fn of(programs: impl IntoIterator<Item = PathBuf>) -> Self {
         Self { programs: programs.into_iter().collect(), patience: PATIENCE }
+    }
+
+    /// The paths that are tried, in order.
+    pub fn programs(&self) -> impl Iterator<Item = &Path> {
+        self.programs.iter().map(PathBuf::as_path)
     }
 }
 

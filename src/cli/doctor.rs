@@ -1,0 +1,300 @@
+//! `groundwork doctor`: what the kernel has, what a configuration needs of it, and what to do about the rest.
+
+use std::{collections::HashSet, fmt::Write as _};
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::LoaderName,
+    kernel::{
+        EnsureError, FeatureRef, Need, Provided, Provision, Source,
+        cause::Cause,
+        ensure, feature,
+        loader::{self, Attempt},
+        modules::Modules,
+        provision,
+    },
+};
+
+/// How wide a report may be, in characters.
+const WIDTH: usize = 96;
+/// Where the third column of the table begins.
+const COLUMN: usize = 36;
+
+/// What is wanted of the doctor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The report as JSON.
+    pub json: bool,
+    /// Load what is needed and missing, as an ADD would.
+    pub load: bool,
+    /// The configuration's `loaders`.
+    pub loaders: Option<Vec<LoaderName>>,
+}
+
+/// The doctor's finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The report, for people or as JSON, with a newline at its end.
+    pub report: String,
+    /// Whether everything that is needed is there or may be loaded.
+    pub works: bool,
+}
+
+/// Examines the kernel for `needs`, the features of a configuration or those that a person named, and for all others
+/// that we know. Loads nothing unless [`Options::load`] says so, and then only what `needs` name.
+#[must_use]
+pub fn doctor(needs: &[Need], options: &Options) -> Diagnosis {
+    let loading = options.load.then(|| ensure(needs, options.loaders.as_deref()));
+    let rows = rows(needs, loading.as_ref());
+    let works = rows.iter().all(|row| !row.needed || row.works());
+    let report = if options.json { as_json(&rows, works) } else { as_text(&rows, works, needs.is_empty()) };
+    Diagnosis { report, works }
+}
+
+/// One feature.
+struct Row {
+    feature: FeatureRef,
+    why: String,
+    needed: bool,
+    provision: Provision,
+    /// How it came to be there, when we just loaded it.
+    loaded: Option<Provided>,
+    /// What was tried in vain just now, and why it did not help.
+    failed: Option<(Vec<Attempt>, Vec<Cause>)>,
+}
+
+fn rows(needs: &[Need], loading: Option<&Result<crate::kernel::Ready, EnsureError>>) -> Vec<Row> {
+    let needed: Vec<FeatureRef> = needs.iter().map(|need| need.feature.clone()).collect();
+    let others = feature::ALL.iter().map(|feature| FeatureRef::Known(feature));
+    let mut seen = HashSet::new();
+    let mut features: Vec<FeatureRef> = needed.iter().cloned().chain(others).collect();
+    features.retain(|feature| seen.insert(feature.name().to_owned()));
+    let (provided, missing) = match loading {
+        None => (&[][..], &[][..]),
+        Some(Ok(ready)) => (ready.provided(), &[][..]),
+        Some(Err(error)) => (&error.provided[..], &error.missing[..]),
+    };
+    let row = |(feature, provision): (FeatureRef, Provision)| {
+        let whys: Vec<&str> =
+            needs.iter().filter(|need| need.feature == feature).map(|need| need.why.as_str()).collect();
+        let loaded = provided.iter().find(|provided| provided.feature == feature);
+        let failed = missing.iter().find(|missing| missing.feature == feature);
+        Row {
+            needed: !whys.is_empty(),
+            why: if whys.is_empty() { feature.needed_for().to_owned() } else { whys.join("; ") },
+            loaded: loaded.filter(|provided| provided.source != Source::There).cloned(),
+            failed: failed.map(|missing| (missing.attempts.clone(), missing.causes.clone())),
+            feature,
+            provision,
+        }
+    };
+    provision(&features).into_iter().map(row).collect()
+}
+
+impl Row {
+    fn works(&self) -> bool {
+        self.failed.is_none() && self.provision.is_possible()
+    }
+
+    fn state(&self) -> &'static str {
+        match &self.provision {
+            _ if self.failed.is_some() => "MISSING",
+            Provision::BuiltIn => "built in",
+            Provision::Loaded => "loaded",
+            Provision::Loadable(_) => "loadable",
+            Provision::Missing(_) if self.needed => "MISSING",
+            Provision::Missing(_) => "missing",
+            Provision::Unknown(_) => "unknown",
+        }
+    }
+
+    fn causes(&self) -> &[Cause] {
+        match (&self.failed, &self.provision) {
+            (Some((_, causes)), _) | (None, Provision::Missing(causes)) => causes,
+            _ => &[],
+        }
+    }
+
+    fn attempts(&self) -> &[Attempt] {
+        match (&self.failed, &self.loaded) {
+            (Some((attempts, _)), _) => attempts,
+            (None, Some(loaded)) => &loaded.attempts,
+            (None, None) => &[],
+        }
+    }
+
+    fn next_step(&self) -> Option<String> {
+        self.causes().first().map(|cause| cause.next_step(&self.feature))
+    }
+
+    /// How it was just loaded, in words.
+    fn arrival(&self) -> Option<String> {
+        let Provided { source, micros, .. } = self.loaded.as_ref()?;
+        Some(match source {
+            Source::There => return None,
+            Source::Loaded(loader) => {
+                format!("loaded just now by {} in {} ms", loader::name(*loader), micros.div_ceil(1000))
+            }
+            Source::CameAlong { loader, with } => {
+                format!("loaded just now by {}, along with {with}", loader::name(*loader))
+            }
+            Source::Unverified => "nothing tells whether it is there".to_owned(),
+        })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<String> = self.arrival().into_iter().collect();
+        if self.failed.is_some() {
+            notes.extend(self.attempts().iter().map(|attempt| format!("tried {attempt}")));
+        }
+        match &self.provision {
+            Provision::Loadable(means) if self.needed && self.failed.is_none() => {
+                notes.push(format!(
+                    "an ADD loads {} by {}",
+                    self.feature.telling_module(),
+                    names(means).join(", else ")
+                ));
+            }
+            Provision::Unknown(why) => notes.push(why.clone()),
+            _ => {}
+        }
+        if self.needed || self.failed.is_some() {
+            notes.extend(self.causes().iter().map(|cause| format!("cause: {cause}")));
+            notes.extend(self.next_step().map(|step| format!("next: {step}")));
+        }
+        notes
+    }
+}
+
+fn names(loaders: &[LoaderName]) -> Vec<&'static str> {
+    loaders.iter().map(|name| loader::name(*name)).collect()
+}
+
+fn as_json(rows: &[Row], works: bool) -> String {
+    let features: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            let means = if let Provision::Loadable(means) = &row.provision { names(means) } else { Vec::new() };
+            json!({
+                "name": row.feature.name(),
+                "module": row.feature.telling_module(),
+                "needed": row.needed,
+                "neededFor": row.why,
+                "state": row.state().to_lowercase(),
+                "loaders": means,
+                "arrival": row.arrival(),
+                "attempts": row.attempts().iter().map(Attempt::to_string).collect::<Vec<_>>(),
+                "causes": row.causes().iter().map(Cause::to_string).collect::<Vec<_>>(),
+                "next": row.next_step(),
+            })
+        })
+        .collect();
+    let document = json!({ "kernel": Modules::default().release(), "works": works, "features": features });
+    format!("{document:#}\n")
+}
+
+fn as_text(rows: &[Row], works: bool, nothing_needed: bool) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let _ = writeln!(text, "kernel {}\n", Modules::default().release());
+    let (needed, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.needed);
+    for (title, rows) in [("needed", needed), (if nothing_needed { "features" } else { "not needed" }, others)] {
+        if rows.is_empty() {
+            continue;
+        }
+        let _ = writeln!(text, "{title}");
+        for row in rows {
+            let head = format!("  {:<21} {:<9} ", row.feature.name(), row.state());
+            text.push_str(&wrapped(&head, &row.why));
+            for note in row.notes() {
+                text.push_str(&wrapped(&" ".repeat(COLUMN - 2), &note));
+            }
+        }
+        text.push('\n');
+    }
+    text.push_str(&verdict(rows, works, nothing_needed));
+    text
+}
+
+fn verdict(rows: &[Row], works: bool, nothing_needed: bool) -> String {
+    let count = |state: &str| rows.iter().filter(|row| row.needed && row.state() == state).count();
+    match (nothing_needed, works, count("loadable"), count("MISSING")) {
+        (true, ..) => {
+            "Name features, or a configuration by --config, to hear what is needed and what to do.\n".to_owned()
+        }
+        (false, true, 0, _) => "This can work: the kernel has everything.\n".to_owned(),
+        (false, true, count, _) => {
+            format!("This can work: {count} to be loaded when first needed, or now by --load.\n")
+        }
+        (false, false, _, count) => format!("This cannot work: {count} missing.\n"),
+    }
+}
+
+/// `head`, then `words` in lines of at most [`WIDTH`], indented to where they began.
+fn wrapped(head: &str, words: &str) -> String {
+    let indent = head.chars().count();
+    let mut text = head.to_owned();
+    let mut used = indent;
+    for (index, word) in words.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if index > 0 && used + 1 + length > WIDTH {
+            let _ = write!(text, "\n{:indent$}", "");
+            used = indent;
+        } else if index > 0 {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(word);
+        used += length;
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_words_of_the_kernel_are_wrapped_under_their_column() {
+        let text = wrapped("  name    state  ", &"seven77 ".repeat(30));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() >= 3 && lines.iter().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(lines[1..].iter().all(|line| line.starts_with(&format!("{:17}seven77", ""))), "{text}");
+    }
+
+    #[test]
+    fn every_known_feature_is_in_the_report_once_and_needs_come_first() {
+        let needs = [Need::new(&feature::VETH, "the container"), Need::new(&feature::VETH, "the host")];
+        let Diagnosis { report, .. } = doctor(&needs, &Options { json: true, ..Options::default() });
+        let document: Value = serde_json::from_str(&report).unwrap();
+        let features = document["features"].as_array().unwrap();
+        assert_eq!(features.len(), feature::ALL.len());
+        assert_eq!(features[0]["name"], "veth");
+        assert_eq!(features[0]["neededFor"], "the container; the host");
+        assert!(features[1..].iter().all(|feature| feature["needed"] == false));
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_an_unhappy_diagnosis_and_says_what_to_do() {
+        static NONE: feature::Feature = feature::Feature {
+            name: "gw-none",
+            probe: feature::Probe::Link("gw-none"),
+            modules: &["gw-none"],
+            request: None,
+            ..feature::BRIDGE
+        };
+        for load in [false, true] {
+            let options = Options { load, ..Options::default() };
+            let Diagnosis { report, works } = doctor(&[Need::new(&NONE, "this test")], &options);
+            assert!(!works, "{report}");
+            assert!(
+                report.contains("MISSING") && report.contains("next: ") && report.contains("cannot work"),
+                "{report}"
+            );
+            assert_eq!(report.contains("tried ioctl"), load, "{report}");
+            assert!(report.lines().all(|line| line.chars().count() <= WIDTH), "{report}");
+        }
+    }
+}
