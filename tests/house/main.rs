@@ -58,6 +58,14 @@ fn names_say_something() {
     nothing_breaks(&["src"], rules::names_say_something);
 }
 
+/// It runs in any mount namespace: no dynamic loader is asked for.
+#[test]
+fn the_binary_is_static() {
+    let binary = std::fs::read(env!("CARGO_BIN_EXE_groundwork")).unwrap();
+    assert!(!rules::asks_for_a_loader(&binary));
+    assert!(rules::asks_for_a_loader(&std::fs::read("/bin/sh").unwrap()), "the rule sees no loader in /bin/sh");
+}
+
 #[test]
 fn dependencies_say_why_and_are_permissive() {
     nothing(rules::dependencies(&text("Cargo.toml")).1);

@@ -225,3 +225,12 @@ pub(crate) fn dependencies(manifest: &str) -> (Vec<String>, Vec<String>) {
 pub(crate) fn is_permissive(license: &str) -> bool {
     !license.is_empty() && license.split(" OR ").any(|one| !one.contains("GPL"))
 }
+
+/// Whether a 64-bit ELF file has a `PT_INTERP` header: the kernel would start a dynamic loader for it.
+pub(crate) fn asks_for_a_loader(elf: &[u8]) -> bool {
+    const INTERPRETER: [u8; 4] = 3_u32.to_ne_bytes();
+    let word = |at: usize| usize::from(u16::from_ne_bytes([elf[at], elf[at + 1]]));
+    let headers = usize::try_from(u64::from_ne_bytes(*elf[32..].first_chunk().unwrap())).unwrap();
+    let (size, count) = (word(54), word(56));
+    (0..count).any(|index| elf[headers + index * size..].starts_with(&INTERPRETER))
+}
