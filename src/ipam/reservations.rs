@@ -72,7 +72,7 @@ impl Reservations {
     /// # Errors
     /// A file operation that failed.
     pub fn existing(store: Option<&Store>, network: &str, data_dir: Option<&Path>) -> Result<Option<Self>, Error> {
-        store::check_name("network name", network)?;
+        store::check_identifier("network name", network)?;
         let folder = match (data_dir, store) {
             (Some(data_dir), _) => Folder::open(&data_dir.join(network))?,
             (None, Some(store)) => store.folder().subfolder(LEASES)?,

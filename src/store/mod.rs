@@ -36,7 +36,7 @@ use self::{
     folder::{Folder, failed},
     lock::{lock_file, try_lock_file},
 };
-use crate::config::Attachment;
+use crate::{cni::name, config::Attachment};
 
 /// Where state lies unless `stateDir` says otherwise. A reboot empties it.
 pub const DEFAULT_STATE_DIR: &str = "/run/groundwork";
@@ -60,14 +60,14 @@ pub enum Error {
         reason: Unsafe,
     },
     /// A name that would leave its folder, or that no file can bear.
-    #[error("the {what} {name:?} cannot name a file of the store: {reason}")]
+    #[error("the {what} {name:?} cannot name a file of the store: expected {expected}")]
     Name {
         /// "network name", "container ID" or "interface name".
         what: &'static str,
         /// As it was given.
         name: String,
-        /// What is wrong with it.
-        reason: &'static str,
+        /// What it must look like.
+        expected: &'static str,
     },
     /// A record that cannot be read. What it stood for is unknown; [`Store::remove`] removes it.
     #[error("the record {path} is damaged: {source}")]
@@ -117,7 +117,7 @@ impl Store {
     /// # Errors
     /// A name that is none, a state folder that is not safe, a file operation that failed.
     pub fn open(state_dir: &Path, network: &str) -> Result<Self, Error> {
-        check_name("network name", network)?;
+        check_identifier("network name", network)?;
         let state = match state_folder(state_dir)? {
             Some(state) => state,
             None => create_state_folder(state_dir)?,
@@ -130,7 +130,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn existing(state_dir: &Path, network: &str) -> Result<Option<Self>, Error> {
-        check_name("network name", network)?;
+        check_identifier("network name", network)?;
         let Some(state) = state_folder(state_dir)? else { return Ok(None) };
         state.subfolder(network)?.map(|folder| Self::of(folder, network)).transpose()
     }
@@ -258,7 +258,7 @@ impl Store {
 pub fn networks(state_dir: &Path) -> Result<Vec<String>, Error> {
     let Some(state) = state_folder(state_dir)? else { return Ok(Vec::new()) };
     let mut names = state.names()?;
-    names.retain(|name| check_name("network name", name).is_ok());
+    names.retain(|name| check_identifier("network name", name).is_ok());
     names.sort();
     Ok(names)
 }
@@ -298,17 +298,11 @@ fn create_state_folder(path: &Path) -> Result<Folder, Error> {
 /// `<container>@<interface>`. A container ID has no `@`; an interface name may.
 pub(crate) fn file_name(attachment: &Attachment) -> Result<String, Error> {
     let Attachment { container_id, ifname } = attachment;
-    check_name("container ID", container_id)?;
-    let reason = match ifname.as_str() {
-        "" => "it is empty",
-        "." | ".." => "it is a path",
-        name if name.len() > 15 => "it has more than 15 bytes",
-        name if name.bytes().any(|byte| byte == b'/' || byte <= b' ' || byte == 0x7f) => {
-            "it has a slash, white space or a control character"
-        }
-        _ => return Ok(format!("{container_id}@{ifname}")),
-    };
-    Err(Error::Name { what: "interface name", name: ifname.clone(), reason })
+    check_identifier("container ID", container_id)?;
+    if !name::is_interface(ifname) {
+        return Err(Error::Name { what: "interface name", name: ifname.clone(), expected: name::INTERFACE });
+    }
+    Ok(format!("{container_id}@{ifname}"))
 }
 
 /// The attachment whose file this is; None for a foreign name.
@@ -323,19 +317,12 @@ fn temporary(name: &str) -> String {
     format!(".{name}")
 }
 
-/// The specification's characters for container IDs and network names, and what fits a file name beside the rest.
-pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), Error> {
-    const MAX: usize = 255 - 1 - 1 - 15; // a dot before, `@` and an interface name after
-    let reason = if name.len() > MAX {
-        "it has more than 238 bytes"
-    } else if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
-        "it must begin with a letter or digit"
-    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')) {
-        "it may hold letters, digits, '_', '.' and '-' only"
-    } else {
+/// Whoever parsed the request has checked it; a file's name is checked where it is made all the same.
+pub(crate) fn check_identifier(what: &'static str, text: &str) -> Result<(), Error> {
+    if name::is_identifier(text) {
         return Ok(());
-    };
-    Err(Error::Name { what, name: name.into(), reason })
+    }
+    Err(Error::Name { what, name: text.into(), expected: name::IDENTIFIER })
 }
 
 #[cfg(test)]
