@@ -84,7 +84,7 @@ impl ErrorDocument {
         Some(Self {
             cni_version: text("cniVersion").and_then(|own| own.parse().ok()).unwrap_or(version),
             code: root.u32("code").ok()??,
-            msg: text("msg")?.to_owned(),
+            msg: text("msg").unwrap_or_default().to_owned(),
             details: text("details").unwrap_or_default().to_owned(),
         })
     }
@@ -125,6 +125,7 @@ impl Coded for ConfigError {
         match self {
             Self::NotJson(_) | Self::NotAnObject(_) => code::DECODE,
             Self::Field(error) => error.code(),
+            Self::PrevResult(error) => error.code(),
             Self::Version(_) | Self::VerbTooNew { .. } => code::INCOMPATIBLE_VERSION,
             Self::Argument { .. } | Self::UnknownArguments(_) | Self::NoPath { .. } => code::INVALID_ENVIRONMENT,
             Self::Unsupported { .. } => code::UNSUPPORTED_FIELD,
@@ -150,7 +151,8 @@ impl Coded for ResultError {
     fn code(&self) -> u32 {
         match self {
             Self::Version(_) | Self::NeedsAddress(_) => code::INCOMPATIBLE_VERSION,
-            Self::NotAnObject(_) | Self::Field(_) => code::DECODE,
+            Self::Field(error) => error.code(),
+            Self::NotAnObject(_) => code::DECODE,
         }
     }
 }

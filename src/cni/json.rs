@@ -88,10 +88,10 @@ impl<'a> Object<'a> {
         Self { path, map, asked: RefCell::default() }
     }
 
-    /// Whether it has no key at all.
+    /// Whether no key in it says anything.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+    pub fn is_blank(&self) -> bool {
+        self.map.values().all(is_blank)
     }
 
     /// The path of `key` in it.
@@ -281,6 +281,19 @@ fn is_near(name: &str, key: &str) -> bool {
     }
     let distance = strsim::osa_distance(&name.to_ascii_lowercase(), &key.to_ascii_lowercase());
     distance <= 2 && distance * 2 < key.len()
+}
+
+/// Whether `value` says nothing: `null`, `false`, 0, or empty all the way down. Go cannot tell it from absent.
+#[must_use]
+pub fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.values().all(is_blank),
+    }
 }
 
 /// The JSON of `value`, at most some 100 characters of it.

@@ -30,18 +30,19 @@ impl FromStr for Mac {
     type Err = MacError;
 
     fn from_str(text: &str) -> Result<Self, MacError> {
-        let mut bytes = [0; 6];
-        let mut parts = text.split([':', '-']);
-        for byte in &mut bytes {
-            let part = parts.next().ok_or(MacError::Shape)?;
-            if part.len() != 2 || !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                return Err(MacError::Shape);
-            }
-            *byte = u8::from_str_radix(part, 16).map_err(|_| MacError::Shape)?;
-        }
-        if parts.next().is_some() {
+        // Pairs joined by ':' or '-', or groups of four joined by '.', as Go reads them.
+        let (separator, width) = match text.as_bytes().get(2) {
+            Some(b':') => (':', 2),
+            Some(b'-') => ('-', 2),
+            _ => ('.', 4),
+        };
+        let is_group = |part: &str| part.len() == width && part.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if text.len() != 12 + 12 / width - 1 || !text.split(separator).all(is_group) {
             return Err(MacError::Shape);
         }
+        let digits = text.replace(separator, "");
+        let number = u64::from_str_radix(&digits, 16).map_err(|_| MacError::Shape)?;
+        let [_, _, bytes @ ..] = number.to_be_bytes();
         if bytes[0] & 1 == 1 || bytes == [0; 6] {
             return Err(MacError::NotUnicast);
         }
@@ -64,6 +65,9 @@ mod tests {
     fn texts_are_read_and_written_alike_and_groups_are_refused() {
         let mac: Mac = "02:AB:cd:00:0f:10".parse().unwrap();
         assert_eq!(mac.to_string(), "02:ab:cd:00:0f:10");
+        for text in ["02-ab-cd-00-0f-10", "02ab.cd00.0f10"] {
+            assert_eq!(text.parse(), Ok(mac), "{text}");
+        }
         for (text, error) in [
             ("01:00:5e:00:00:01", MacError::NotUnicast),
             ("00:00:00:00:00:00", MacError::NotUnicast),
@@ -71,6 +75,10 @@ mod tests {
             ("02:ab:cd:00:0f:10:11", MacError::Shape),
             ("02:ab:cd:00:0f:+1", MacError::Shape),
             ("2:ab:cd:00:0f:10", MacError::Shape),
+            ("02:ab-cd:00:0f:10", MacError::Shape),
+            ("02abcd000f10", MacError::Shape),
+            ("02ab.cd00.0f1", MacError::Shape),
+            ("é2:ab:cd:00:0f:1", MacError::Shape),
             ("", MacError::Shape),
         ] {
             assert_eq!(text.parse::<Mac>(), Err(error), "{text}");

@@ -7,6 +7,8 @@ pub mod mac;
 pub mod name;
 pub mod request;
 pub mod result;
+#[cfg(test)]
+mod tests;
 pub mod version;
 
 pub use args::CniArgs;

@@ -75,7 +75,7 @@ pub struct Request {
     pub netns: Option<PathBuf>,
     /// `CNI_IFNAME`; empty for GC, STATUS and VERSION.
     pub ifname: String,
-    /// `CNI_ARGS`; empty for GC, STATUS and VERSION, and for DEL when malformed.
+    /// `CNI_ARGS`, of ADD and CHECK.
     pub args: CniArgs,
     /// `CNI_PATH`, split; empty folders are left out.
     pub path: Vec<PathBuf>,
@@ -121,8 +121,8 @@ pub enum RequestError {
 impl Request {
     /// Reads the request from the environment that `vars` looks up. An empty variable counts as unset.
     ///
-    /// What a verb does not use is not looked at: runtimes probe VERSION with dummies. DEL forgives malformed
-    /// `CNI_ARGS`, since the ADD before it did not, and a DEL that fails stops the chain's clean-up.
+    /// What a verb does not use is not looked at: runtimes probe VERSION with dummies, and nothing in `CNI_ARGS` may
+    /// make a DEL fail, which would stop the clean-up of the chain.
     pub fn parse(vars: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, RequestError> {
         let env = Environment(vars);
         let command = env.text("CNI_COMMAND")?.ok_or_else(|| RequestError::Missing(vec!["CNI_COMMAND"]))?;
@@ -147,7 +147,9 @@ impl Request {
             request.container_id = env.checked("CNI_CONTAINERID", name::is_identifier, name::IDENTIFIER)?;
             request.ifname = env.checked("CNI_IFNAME", name::is_interface, name::INTERFACE)?;
             request.netns = env.text("CNI_NETNS")?.map(PathBuf::from);
-            request.args = env.args(verb)?;
+        }
+        if matches!(verb, Verb::Add | Verb::Check) {
+            request.args = CniArgs::parse(&env.text("CNI_ARGS")?.unwrap_or_default())?;
         }
         Ok(request)
     }
@@ -174,11 +176,6 @@ impl Environment<'_> {
     ) -> Result<String, RequestError> {
         let value = self.text(name)?.unwrap_or_default();
         if is_valid(&value) { Ok(value) } else { Err(RequestError::Invalid { name, value, expected }) }
-    }
-
-    fn args(&self, verb: Verb) -> Result<CniArgs, RequestError> {
-        let args = self.text("CNI_ARGS").and_then(|text| CniArgs::parse(&text.unwrap_or_default()));
-        if verb == Verb::Del { Ok(args.unwrap_or_default()) } else { args }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration.
 
-use crate::cni::{Verb, Version, json::FieldError, version::UnsupportedVersion};
+use crate::cni::{ResultError, Verb, Version, json::FieldError, version::UnsupportedVersion};
 
 /// Why a configuration cannot be used. Each names the key (or the item of CNI_ARGS), its value and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +14,9 @@ pub enum ConfigError {
     /// A key is missing, or has a value that cannot be.
     #[error("network configuration: {0}")]
     Field(#[from] FieldError),
+    /// `prevResult` is no result.
+    #[error("network configuration: {0}")]
+    PrevResult(#[from] ResultError),
     /// `cniVersion` is of no version spoken here.
     #[error("network configuration: {0}")]
     Version(#[from] UnsupportedVersion),

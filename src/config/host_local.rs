@@ -152,7 +152,7 @@ impl HostLocalConfig {
         }
         check_apart(&sets)?;
         let range_sets: Vec<_> = sets.into_iter().map(|(_, set)| set).collect();
-        check_count(ipam, "ranges", requests.version, range_sets.iter().map(RangeSet::is_ipv6))?;
+        check_count(requests.version, range_sets.iter().map(RangeSet::is_ipv6))?;
         Ok(Self {
             routes: read_routes(ipam, unknown)?,
             data_dir: absolute_path(ipam, "dataDir")?,

@@ -4,11 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ConfigError, HostLocalConfig, bridge::read_dns, runtime::RuntimeKeys};
+use super::{ConfigError, HostLocalConfig, bridge::read_dns, parse::plugin_name, runtime::RuntimeKeys};
 use crate::cni::{
     CniArgs, Verb, Version,
-    json::{FieldError, Item, Object, UnknownKey, parse_cidr, parse_ip},
-    name,
+    json::{Fault, FieldError, Item, Object, UnknownKey, parse_cidr, parse_ip},
     result::{Dns, Route},
 };
 
@@ -68,9 +67,8 @@ impl IpamConfig {
         requests: &Requests<'_>,
         unknown: &mut Vec<UnknownKey>,
     ) -> Result<Option<Self>, ConfigError> {
-        let Some(ipam) = root.object("ipam")?.filter(|ipam| !ipam.is_empty()) else { return Ok(None) };
-        let plugin = ipam.parsed("type", name::PLUGIN, |text| name::is_plugin(text).then_some(text.to_owned()))?;
-        let plugin = ipam.require("type", plugin, "host-local, static, or an IPAM plugin's name")?;
+        let Some(ipam) = root.object("ipam")?.filter(|ipam| !ipam.is_blank()) else { return Ok(None) };
+        let plugin = ipam.require("type", plugin_name(&ipam)?, "host-local, static, or an IPAM plugin's name")?;
         let config = match plugin.as_str() {
             "host-local" => Self::HostLocal(HostLocalConfig::read(&ipam, requests, unknown)?),
             "static" => Self::Static(StaticConfig::read(&ipam, requests, unknown)?),
@@ -100,17 +98,14 @@ pub(super) fn read_routes(ipam: &Object<'_>, unknown: &mut Vec<UnknownKey>) -> R
 }
 
 /// Results of versions before 0.3.0 hold one address of each family.
-pub(super) fn check_count(
-    ipam: &Object<'_>,
-    key: &'static str,
-    version: Version,
-    is_ipv6: impl Iterator<Item = bool>,
-) -> Result<(), FieldError> {
+pub(super) fn check_count(version: Version, is_ipv6: impl Iterator<Item = bool>) -> Result<(), FieldError> {
     let (v6, v4): (Vec<_>, Vec<_>) = is_ipv6.partition(|is_ipv6| *is_ipv6);
-    if version < Version::V0_3_0 && (v4.len() > 1 || v6.len() > 1) {
-        return Err(ipam.fault(key, format!("one address of each family, which is all that CNI {version} can tell")));
+    if version >= Version::V0_3_0 || (v4.len() <= 1 && v6.len() <= 1) {
+        return Ok(());
     }
-    Ok(())
+    let expected = "0.3.0 or later, as `ipam` gives more than one address of a family".into();
+    let fault = Fault::Value { found: format!("\"{version}\""), expected };
+    Err(FieldError { path: "cniVersion".to_owned(), fault })
 }
 
 impl StaticConfig {
@@ -127,7 +122,7 @@ impl StaticConfig {
                 addresses = replacing;
             }
         }
-        check_count(ipam, "addresses", requests.version, addresses.iter().map(|one| one.address.addr().is_ipv6()))?;
+        check_count(requests.version, addresses.iter().map(|one| one.address.addr().is_ipv6()))?;
         Ok(Self { addresses, routes: read_routes(ipam, unknown)?, dns: read_dns(ipam, unknown)? })
     }
 }

@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use super::ConfigError;
-use crate::cni::json::{FieldError, Object, shortened};
+use crate::cni::json::{FieldError, Object, is_blank, shortened};
 
 /// Keys of the protocol, of runtimes and of the reference plugins that groundwork need not read to do what they mean.
 pub(super) const KNOWN_ELSEWHERE: &[&str] = &[
@@ -59,22 +57,11 @@ pub(super) fn refuse_unserved(root: &Object<'_>, runtime: Option<&Object<'_>>) -
     let capabilities =
         runtime.into_iter().flat_map(|object| UNSERVED_CAPABILITIES.iter().map(move |key| (object, key)));
     for (object, key) in keys.chain(capabilities) {
-        if let Some(value) = object.value(key).filter(|value| is_wanted(value)) {
+        if let Some(value) = object.value(key).filter(|value| !is_blank(value)) {
             return Err(ConfigError::Unsupported { path: object.path_of(key), value: shortened(value) });
         }
     }
     Ok(())
-}
-
-fn is_wanted(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(flag) => *flag,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        Value::Object(map) => map.values().any(is_wanted),
-    }
 }
 
 /// A path from the root: what it would be relative to, the runtime does not say.

@@ -9,6 +9,7 @@
 //! - else nobody here: the plugin is one of a chain.
 
 pub mod bridge;
+pub mod delegate;
 mod error;
 pub mod host_local;
 pub mod ipam;
@@ -25,6 +26,7 @@ use serde_json::{Map, Value};
 
 pub use self::{
     bridge::BridgeConfig,
+    delegate::DelegateConfig,
     error::ConfigError,
     host_local::{HostLocalConfig, Range, RangeSet},
     ipam::{IpamConfig, StaticAddress, StaticConfig},
@@ -98,13 +100,4 @@ pub enum Mode {
     Delegate(DelegateConfig),
     /// `bridge`: groundwork itself.
     Bridge(Box<BridgeConfig>),
-}
-
-/// The key `delegate`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DelegateConfig {
-    /// `delegate.type`: a file name, looked up in `CNI_PATH` only.
-    pub plugin_type: String,
-    /// The whole object.
-    pub config: Map<String, Value>,
 }

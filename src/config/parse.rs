@@ -13,7 +13,7 @@ use super::{
     runtime::{MAC, RuntimeKeys},
 };
 use crate::cni::{
-    Request, Verb, Version,
+    CniResult, Request, ResultError, Verb, Version,
     json::{FieldError, Object, UnknownKey, shortened},
     mac::Mac,
     name,
@@ -61,11 +61,11 @@ impl NetworkConfig {
         Ok(Self {
             cni_version,
             name: root.require("name", name, "the network's name")?,
-            plugin_type: root.string("type")?.unwrap_or_default().to_owned(),
+            plugin_type: plugin_name(root)?.unwrap_or_default(),
             kernel: KernelConfig::default(),
             log: LogConfig::default(),
             mode: Mode::default(),
-            prev_result: root.object("prevResult")?.and_then(|_| root.value("prevResult").cloned()),
+            prev_result: prev_result(root, verb, cni_version)?,
             runtime: RuntimeConfig::default(),
             args: ArgsConfig::default(),
             cni_args_mac: None,
@@ -140,7 +140,7 @@ impl Body {
         let keys = RuntimeKeys::open(root)?;
         let requests = Requests { verb: request.verb, version, env: &request.args, keys: &keys };
         let mut body = Self { runtime: RuntimeConfig::read(&keys)?, args: ArgsConfig::read(&keys)?, ..Self::default() };
-        body.mode = match delegate(root)? {
+        body.mode = match DelegateConfig::read(root)? {
             Some(delegate) => Mode::Delegate(delegate),
             None => {
                 refuse_unknown_arguments(request)?;
@@ -157,22 +157,31 @@ impl Body {
     }
 }
 
-/// The key `delegate`, beside which no key of a native network may stand.
-fn delegate(root: &Object<'_>) -> Result<Option<DelegateConfig>, ConfigError> {
-    let Some(object) = root.object("delegate")? else { return Ok(None) };
-    let plugin = object.parsed("type", name::PLUGIN, |text| name::is_plugin(text).then(|| text.to_owned()))?;
-    let plugin_type = object.require("type", plugin, name::PLUGIN)?;
-    if let Some(second) = OWN_KEYS.iter().find(|key| root.value(key).is_some()) {
-        let why = "either the delegate builds the network (then the key belongs inside `delegate`), or groundwork does";
-        return Err(ConfigError::Conflict { first: "delegate", second, why });
+/// The key `type` of the configuration, of `delegate` or of `ipam`.
+pub(super) fn plugin_name(object: &Object<'_>) -> Result<Option<String>, FieldError> {
+    object.parsed("type", name::PLUGIN, |text| name::is_plugin(text).then(|| text.to_owned()))
+}
+
+/// `prevResult`: CHECK cannot do without it; an ADD passes it on, so it must be a result. DEL knows more by its record.
+fn prev_result(root: &Object<'_>, verb: Verb, version: Version) -> Result<Option<Value>, ConfigError> {
+    let Some(object) = root.object("prevResult")? else {
+        return match verb {
+            Verb::Check => Err(root.missing("prevResult", "the result of the ADD, which CHECK compares with").into()),
+            _ => Ok(None),
+        };
+    };
+    if matches!(verb, Verb::Add | Verb::Check) {
+        CniResult::read(&object, version).map_err(|error| match error {
+            ResultError::Field(error) => ConfigError::Field(error),
+            other => ConfigError::PrevResult(other),
+        })?;
     }
-    let config = root.value("delegate").and_then(Value::as_object).cloned().unwrap_or_default();
-    Ok(Some(DelegateConfig { plugin_type, config }))
+    Ok(root.value("prevResult").cloned())
 }
 
 /// Whether groundwork builds the network itself: see the head of the room.
 fn is_native(root: &Object<'_>) -> Result<bool, FieldError> {
-    let has_ipam = root.object("ipam")?.is_some_and(|ipam| !ipam.is_empty());
+    let has_ipam = root.object("ipam")?.is_some_and(|ipam| !ipam.is_blank());
     let has_key = OWN_KEYS.iter().filter(|key| **key != "ipam").any(|key| root.value(key).is_some());
     Ok(has_ipam || has_key || root.string("type")? == Some("bridge"))
 }

@@ -13,9 +13,7 @@ impl CniResult {
     /// `version`, that of the configuration it belongs to.
     pub fn from_json(value: &Value, version: Version) -> Result<Self, ResultError> {
         let map = value.as_object().ok_or_else(|| ResultError::NotAnObject(shortened(value)))?;
-        let root = Object::root(map);
-        let version = root.string("cniVersion")?.map_or(Ok(version), str::parse)?;
-        if version < Version::V0_3_0 { Ok(Self::read_old(&root)?) } else { Ok(Self::read(&root)?) }
+        Self::read(&Object::root(map), version)
     }
 
     /// Reads what a plugin wrote on its stdout; see [`CniResult::from_json`].
@@ -24,7 +22,13 @@ impl CniResult {
         Self::from_json(&value, version)
     }
 
-    fn read(root: &Object<'_>) -> Result<Self, FieldError> {
+    /// Reads a result in a place of its own; see [`CniResult::from_json`].
+    pub(crate) fn read(object: &Object<'_>, version: Version) -> Result<Self, ResultError> {
+        let version = object.string("cniVersion")?.map_or(Ok(version), str::parse)?;
+        Ok(if version < Version::V0_3_0 { Self::read_old(object)? } else { Self::read_new(object)? })
+    }
+
+    fn read_new(root: &Object<'_>) -> Result<Self, FieldError> {
         Ok(Self {
             interfaces: root.objects("interfaces")?.iter().map(Interface::read).collect::<Result<_, _>>()?,
             ips: root.objects("ips")?.iter().map(IpConfig::read).collect::<Result<_, _>>()?,
