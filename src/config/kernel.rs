@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use super::keys::absolute_path;
-use crate::cni::json::{FieldError, Object};
-
-/// Longest name of a kernel module, in bytes (MODULE_NAME_LEN less the final zero).
-const MAX_MODULE: usize = 55;
+use crate::{
+    cni::json::{FieldError, Item, Object},
+    kernel::feature::FeatureRef,
+};
 
 /// Keys `modules` and `loaders`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelConfig {
     /// `modules`: features or plain module names, on top of what the configuration needs. None when absent.
-    pub modules: Option<Vec<String>>,
+    pub modules: Option<Vec<FeatureRef>>,
     /// `loaders`: which means are tried, in this order; an empty list loads nothing. None when absent.
     pub loaders: Option<Vec<LoaderName>>,
 }
@@ -82,33 +82,21 @@ impl LogLevel {
     }
 }
 
-/// Whether `text` can be handed to a loader: nothing in it can be taken for an option, a path or a separator.
-#[must_use]
-pub fn is_module_name(text: &str) -> bool {
-    text.len() <= MAX_MODULE
-        && text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-}
-
 impl KernelConfig {
     pub(super) fn read(root: &Object<'_>) -> Result<Self, FieldError> {
         Ok(Self { modules: modules(root)?, loaders: loaders(root)? })
     }
 }
 
-fn modules(root: &Object<'_>) -> Result<Option<Vec<String>>, FieldError> {
+fn modules(root: &Object<'_>) -> Result<Option<Vec<FeatureRef>>, FieldError> {
     if root.value("modules").is_none() {
         return Ok(None);
     }
-    let mut modules = Vec::new();
-    for item in root.list("modules")? {
-        let name = item.string()?;
-        if !is_module_name(name) {
-            return Err(item.fault("a feature or a module by its plain name: letters, digits, '_' and '-', at most 55"));
-        }
-        modules.push(name.to_owned());
-    }
-    Ok(Some(modules))
+    let read = |item: &Item<'_>| {
+        FeatureRef::new(item.string()?)
+            .map_err(|error| item.fault(format!("a kernel feature or a module's plain name, but {}", error.reason)))
+    };
+    root.list("modules")?.iter().map(read).collect::<Result<_, _>>().map(Some)
 }
 
 fn loaders(root: &Object<'_>) -> Result<Option<Vec<LoaderName>>, FieldError> {

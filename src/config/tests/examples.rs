@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::parse;
-use crate::config::{IpamConfig, Mode, NetworkConfig};
+use crate::{
+    config::{IpamConfig, Mode, NetworkConfig},
+    kernel::feature::FeatureRef,
+};
 
 /// The plugins of a list, as a runtime hands each to its plugin; those of `groundwork` parsed.
 fn groundwork_of(list: &str) -> Vec<NetworkConfig> {
@@ -37,7 +40,8 @@ fn ranges_of(config: &NetworkConfig) -> Vec<String> {
 fn chained() {
     let [config] = &groundwork_of(include_str!("../../../cni/10-chained.conflist"))[..] else { panic!() };
     assert_eq!(config.mode, Mode::Chained);
-    assert_eq!(config.kernel.modules.as_deref(), Some(&["bridge".to_owned(), "veth".to_owned()][..]));
+    let modules = ["bridge", "veth"].map(|name| FeatureRef::new(name).unwrap());
+    assert_eq!(config.kernel.modules.as_deref(), Some(&modules[..]));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     cni::{Verb, Version, mac::Mac},
     config::{Attachment, IpamConfig, LoaderName, LogLevel, Mode, NetworkConfig, Range, UnknownKey},
+    kernel::feature::FeatureRef,
 };
 
 fn ip(text: &str) -> IpAddr {
@@ -30,7 +31,9 @@ fn every_key_is_read() {
     assert_eq!(config.flaws, []);
     assert_eq!((config.cni_version, config.name.as_str()), (Version::V1_0_0, "net1"));
     assert_eq!(config.plugin_type, "groundwork");
-    assert_eq!(config.kernel.modules, Some(vec!["br_netfilter".to_owned(), "rtnl-link-vxlan".to_owned()]));
+    let modules = ["br_netfilter", "sch_fq"].map(|name| FeatureRef::new(name).unwrap());
+    assert!(matches!(&modules, [FeatureRef::Known(_), FeatureRef::Module(_)]));
+    assert_eq!(config.kernel.modules.as_deref(), Some(&modules[..]));
     assert_eq!(config.kernel.loaders, Some(vec![LoaderName::Ioctl, LoaderName::Modprobe]));
     assert_eq!(config.log.file.as_deref(), Some("/var/log/groundwork.log".as_ref()));
     assert_eq!(config.log.level, Some(LogLevel::Debug));

@@ -84,7 +84,7 @@ fn native() -> Value {
             "dataDir": "/run/leases",
             "resolvConf": "/etc/resolv.conf",
         },
-        "modules": ["br_netfilter", "rtnl-link-vxlan"],
+        "modules": ["br_netfilter", "sch_fq"],
         "loaders": ["ioctl", "modprobe"],
         "logFile": "/var/log/groundwork.log",
         "logLevel": "debug",
