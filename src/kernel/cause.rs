@@ -4,7 +4,11 @@ mod surroundings;
 
 use std::{fmt, path::PathBuf};
 
-use super::feature::{Feature, FeatureRef};
+use super::{
+    feature::{Feature, FeatureRef},
+    loader,
+};
+use crate::config::LoaderName;
 pub use surroundings::Surroundings;
 
 /// Why loading did not help.
@@ -63,6 +67,8 @@ pub enum Cause {
     NoProgram,
     /// The file of the module does not fit the running kernel, or its signature is not accepted.
     Rejected(String),
+    /// The configuration leaves out loaders that may bring it.
+    NotTried(Vec<LoaderName>),
     /// Nothing that we looked at tells.
     Unclear,
 }
@@ -98,6 +104,7 @@ impl fmt::Display for Cause {
             }
             Self::NoProgram => f.write_str("there is no modprobe program here"),
             Self::Rejected(words) => write!(f, "the module does not fit the running kernel: {words}"),
+            Self::NotTried(loaders) => write!(f, "the loaders of the configuration leave out {}", names(loaders)),
             Self::Unclear => f.write_str("no loader brought it, and nothing here tells why"),
         }
     }
@@ -127,11 +134,16 @@ impl Cause {
                 format!("on the host, as root, run: modprobe {module}")
             }
             Self::Rejected(_) => "reboot if the kernel was upgraded; else see the last lines of dmesg".to_owned(),
+            Self::NotTried(loaders) => format!("add to the loaders of the configuration: {}", names(loaders)),
             Self::Unclear => {
                 format!("on the host, as root, run: modprobe -v {module}; then see the last lines of dmesg")
             }
         }
     }
+}
+
+fn names(loaders: &[LoaderName]) -> String {
+    loaders.iter().map(|loader| loader::name(*loader)).collect::<Vec<_>>().join(", ")
 }
 
 fn option(feature: &FeatureRef) -> String {

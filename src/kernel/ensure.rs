@@ -6,6 +6,7 @@ use super::{
     cause::{Cause, Surroundings},
     feature::{FeatureRef, Need},
     loader::{self, Attempt, Autoload, Finit, Ioctl, Loader, Modprobe, NotLoaded},
+    modules::ModuleState,
     probe::{Answer, Prober},
 };
 use crate::config::LoaderName;
@@ -189,15 +190,15 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, u64) {
 struct Round<'a> {
     prober: RefCell<Prober>,
     loaders: &'a [LoaderName],
-    /// Who brought what last.
-    last: Option<(LoaderName, FeatureRef)>,
+    /// Who brought what, in order.
+    brought: Vec<(LoaderName, FeatureRef)>,
     provided: Vec<Provided>,
     missing: Vec<Missing>,
 }
 
 impl<'a> Round<'a> {
     fn new(prober: Prober, loaders: &'a [LoaderName]) -> Self {
-        Self { prober: RefCell::new(prober), loaders, last: None, provided: Vec::new(), missing: Vec::new() }
+        Self { prober: RefCell::new(prober), loaders, brought: Vec::new(), provided: Vec::new(), missing: Vec::new() }
     }
 
     fn provide(&mut self, Need { feature, why }: Need, source: Source, micros: u64, attempts: Vec<Attempt>) {
@@ -210,7 +211,7 @@ impl<'a> Round<'a> {
         match result {
             Ok((source, attempts)) => {
                 if let Source::Loaded(loader) = source {
-                    self.last = Some((loader, need.feature.clone()));
+                    self.brought.push((loader, need.feature.clone()));
                 }
                 self.provide(need, source, asked.saturating_add(took), attempts);
             }
@@ -226,31 +227,39 @@ impl<'a> Round<'a> {
             self.loaders.iter().map(|name| self.loader(*name, feature)).collect();
         let mut means: Vec<&mut dyn Loader> = means.iter_mut().map(|loader| &mut **loader as &mut dyn Loader).collect();
         match loader::load_modules(|| self.is_loaded(feature), &feature.modules(), &mut means) {
-            Ok(loaded) => {
-                let source = match (loaded.by(), &self.last) {
-                    (Some(loader), _) => Source::Loaded(loader),
-                    (None, Some((loader, with))) => Source::CameAlong { loader: *loader, with: with.clone() },
-                    (None, None) => Source::There,
-                };
-                Ok((source, loaded.attempts))
-            }
+            Ok(loaded) => Ok((loaded.by().map_or_else(|| self.came_along(feature), Source::Loaded), loaded.attempts)),
             Err(failed) => self.last_word(feature, failed),
         }
     }
 
+    /// What brought a feature that was not there at first and is there now: what shares its module, else the last.
+    fn came_along(&self, feature: &FeatureRef) -> Source {
+        let shares = |(_, other): &&(LoaderName, FeatureRef)| other.telling_module() == feature.telling_module();
+        match self.brought.iter().find(shares).or(self.brought.last()) {
+            Some((loader, with)) => Source::CameAlong { loader: *loader, with: with.clone() },
+            None => Source::There,
+        }
+    }
+
     /// Lists may not know the name under which a kernel has a function: before it is called missing, the function
-    /// itself is asked.
+    /// itself is asked, even where the configuration leaves out the loader that does so.
     fn last_word(
         &self,
         feature: &FeatureRef,
         mut failed: NotLoaded<Answer>,
     ) -> Result<(Source, Vec<Attempt>), NotLoaded<Answer>> {
-        match self.prober.borrow_mut().active(feature) {
-            Answer::Present => return Ok((Source::There, failed.attempts)),
-            Answer::Unknown(None) => return Ok((Source::Unverified, failed.attempts)),
-            answer => failed.answer = answer,
+        let mut prober = self.prober.borrow_mut();
+        match prober.active(feature) {
+            Answer::Present if prober.modules().state(feature.telling_module()) == ModuleState::Live => {
+                Ok((Source::Loaded(LoaderName::Netlink), failed.attempts))
+            }
+            Answer::Present => Ok((Source::There, failed.attempts)),
+            Answer::Unknown(None) => Ok((Source::Unverified, failed.attempts)),
+            answer => {
+                failed.answer = answer;
+                Err(failed)
+            }
         }
-        Err(failed)
     }
 
     fn is_loaded(&self, feature: &FeatureRef) -> Result<(), Answer> {

@@ -7,7 +7,7 @@ use std::fmt;
 pub use table::*;
 
 /// Something the kernel does for us, alone or through a module.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Feature {
     /// Its name in the configuration's `modules` and in messages: the link kind, or the module that brings it.
     pub name: &'static str,
@@ -17,12 +17,18 @@ pub struct Feature {
     pub probe: Probe,
     /// The modules that bring it, the telling one last. Dependencies are the loaders' business.
     pub modules: &'static [&'static str],
-    /// What the kernel asks `modprobe` for when it wants this feature.
+    /// What the kernel asks `modprobe` for when it wants this feature, where that is the same in all kernels.
     pub request: Option<&'static str>,
     /// Other names by which it may be asked for.
     pub aliases: &'static [&'static str],
     /// The option that builds it, without `CONFIG_`.
     pub kconfig: &'static str,
+}
+
+impl fmt::Debug for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// The question whose answer proves a feature. All of them leave nothing behind.
@@ -184,6 +190,16 @@ impl FeatureRef {
         match self {
             Self::Known(feature) => feature.request,
             Self::Module(_) => None,
+        }
+    }
+
+    /// Whether the question for it makes the kernel load it.
+    #[must_use]
+    pub fn autoloads(&self) -> bool {
+        match self.probe() {
+            Probe::Listed | Probe::File(_) => false,
+            Probe::Qdisc(_) | Probe::Action(_) => true,
+            _ => self.request().is_some(),
         }
     }
 

@@ -62,8 +62,8 @@ pub struct Prober {
     modules: Modules,
     route: Option<Channel>,
     netfilter: Option<Channel>,
-    /// Parts of nf_tables to ask for together, because a batch costs the same for one as for all.
-    together: HashSet<Part>,
+    /// Parts of nf_tables, with their modules, to ask for together: a batch costs the same for one as for all.
+    together: Vec<(Part, &'static str)>,
     parts: HashMap<Part, Answer>,
     tables: HashMap<NftFamily, (Answer, bool)>,
     proven: HashSet<String>,
@@ -76,7 +76,7 @@ impl Prober {
             modules: Modules::default(),
             route: None,
             netfilter: None,
-            together: features.into_iter().filter_map(|feature| part(feature.probe())).collect(),
+            together: features.into_iter().filter_map(known_part).collect(),
             parts: HashMap::new(),
             tables: HashMap::new(),
             proven: HashSet::new(),
@@ -146,11 +146,13 @@ impl Prober {
 
     /// The function is asked when that loads nothing: its module is there already, or nothing can be loaded.
     fn gated(&mut self, feature: &FeatureRef) -> Answer {
-        match self.modules.state(feature.telling_module()) {
-            ModuleState::Live | ModuleState::BuiltIn => self.function(feature),
-            _ if !self.modules.can_autoload() => self.function(feature),
+        let module = feature.telling_module();
+        if self.loads_nothing(module) {
+            return self.function(feature);
+        }
+        match self.modules.state(module) {
             ModuleState::Absent => Answer::Absent(None),
-            ModuleState::Unknown => Answer::Unknown(None),
+            _ => Answer::Unknown(None),
         }
     }
 
@@ -210,10 +212,14 @@ impl Prober {
         (answer, found)
     }
 
+    /// Asks for a part and, in the same batch, for those others that are safe to ask for: the kernel repeats a batch
+    /// for each module that it loads, and each time asks modprobe for all of them again.
     fn part(&mut self, part: Part) -> Answer {
         if !self.parts.contains_key(&part) {
-            let asked: Vec<Part> =
-                std::iter::once(part).chain(self.together.iter().copied().filter(|p| *p != part)).collect();
+            let others = self.together.iter().filter(|(other, module)| {
+                *other != part && !self.parts.contains_key(other) && self.loads_nothing(module)
+            });
+            let asked: Vec<Part> = std::iter::once(part).chain(others.map(|(other, _)| *other)).collect();
             let answers = match channel(&mut self.netfilter, NETLINK_NETFILTER) {
                 Ok(channel) => nft::parts(channel, &asked),
                 Err(answer) => vec![answer; asked.len()],
@@ -222,6 +228,16 @@ impl Prober {
         }
         self.parts.get(&part).cloned().unwrap_or(Answer::Unknown(None))
     }
+
+    /// Whether asking for what `module` brings can make the kernel load nothing.
+    fn loads_nothing(&self, module: &str) -> bool {
+        matches!(self.modules.state(module), ModuleState::Live | ModuleState::BuiltIn) || !self.modules.can_autoload()
+    }
+}
+
+fn known_part(feature: &FeatureRef) -> Option<(Part, &'static str)> {
+    let FeatureRef::Known(known) = feature else { return None };
+    Some((part(known.probe)?, known.modules.last()?))
 }
 
 fn part(probe: Probe) -> Option<Part> {

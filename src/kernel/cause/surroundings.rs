@@ -12,7 +12,7 @@ use super::Cause;
 use crate::{
     config::LoaderName,
     kernel::{
-        feature::{FeatureRef, Probe, listed_name},
+        feature::{FeatureRef, listed_name},
         loader::{Attempt, Ioctl, Modprobe, Outcome},
         modules::{Modules, file_name},
         probe::Answer,
@@ -100,6 +100,11 @@ impl Surroundings {
         let mut causes = self.files_causes(feature.telling_module());
         causes.extend(attempts.iter().find_map(rejected));
         causes.extend(self.means_causes(attempts));
+        let tried = |loader: &LoaderName| attempts.iter().any(|attempt| attempt.loader == *loader);
+        let untried: Vec<LoaderName> = self.means(feature).into_iter().filter(|loader| !tried(loader)).collect();
+        if !attempts.is_empty() && !untried.is_empty() {
+            causes.push(Cause::NotTried(untried));
+        }
         if causes.is_empty() {
             causes.push(Cause::Unclear);
         }
@@ -120,7 +125,7 @@ impl Surroundings {
         let has_files = !obstacles.iter().any(|cause| matches!(cause, Cause::NoFiles { .. }));
         let helper = self.helper.as_ref().is_none_or(|(path, _)| !path.as_os_str().is_empty());
         let may_load = !self.user_namespace && !self.lacks(CAP_SYS_MODULE);
-        let autoloads = !matches!(feature.probe(), Probe::Listed | Probe::File(_)) && !self.lacks(CAP_NET_ADMIN);
+        let autoloads = feature.autoloads() && !self.lacks(CAP_NET_ADMIN);
         [
             (LoaderName::Netlink, helper && autoloads && !blacklisted),
             (LoaderName::Ioctl, helper && may_load && Ioctl::fits(module)),

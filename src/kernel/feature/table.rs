@@ -71,9 +71,16 @@ pub static BOND: Feature = Feature {
     aliases: &["bonding"],
     ..link("bond", &["bonding"], "rtnl-link-bond", "BONDING", "several links as one")
 };
-/// Link kind `tun`: tap devices too.
-pub static TUN: Feature =
-    Feature { aliases: &["tap"], ..link("tun", &["tun"], "rtnl-link-tun", "TUN", "tap and tun devices") };
+/// Link kind `tun`: tap devices too. Opening /dev/net/tun loads it, asking for the kind does not.
+pub static TUN: Feature = Feature {
+    name: "tun",
+    needed_for: "tap and tun devices",
+    probe: Probe::Link("tun"),
+    modules: &["tun"],
+    request: None,
+    aliases: &["tap"],
+    kconfig: "TUN",
+};
 
 /// nf_tables itself, with the expressions that are part of it (lookup, immediate, meta, payload, cmp, bitwise).
 pub static NF_TABLES: Feature = nft(

@@ -7,7 +7,7 @@ use super::{Loader, Outcome};
 use crate::{
     config::LoaderName,
     kernel::{
-        feature::{FeatureRef, ModuleName, Probe},
+        feature::{FeatureRef, ModuleName},
         probe::{Answer, Prober},
     },
 };
@@ -32,7 +32,7 @@ impl Loader for Autoload<'_> {
     }
 
     fn load(&mut self, _: &ModuleName) -> Outcome {
-        if matches!(self.feature.probe(), Probe::Listed | Probe::File(_)) {
+        if !self.feature.autoloads() {
             return Outcome::Skipped("no request makes the kernel load this module by itself");
         }
         match self.prober.borrow_mut().active(self.feature) {
