@@ -1,1 +1,156 @@
-//! apply.
+//! Steps to the host, in order.
+
+use std::{collections::HashMap, os::fd::AsFd};
+
+use nix::errno::Errno;
+
+use crate::{
+    error::{Error, Result},
+    kernel::Ready,
+    nft::Nft,
+    plan::{Place, Step},
+    rtnl::{
+        self, AddressFlags, Link, PortFlags, RouteEntry, Rtnl, VethPair,
+        values::{MAIN_TABLE, STATIC},
+    },
+    sys::{netns::Sandbox, sysctl},
+};
+
+/// The means with which steps are run.
+pub struct Tools<'a> {
+    /// A socket of the host's namespace.
+    pub rtnl: &'a Rtnl,
+    /// The container's namespace.
+    pub sandbox: &'a Sandbox,
+    /// A socket of the host's namespace; needed by element steps only.
+    pub nft: Option<&'a mut Nft>,
+    /// Links of the host that are known already.
+    pub links: Links,
+}
+
+/// Runs the steps of an ADD in order and stops at the first that fails. The kernel must have been made ready first.
+///
+/// The caller wrote the attachment's record before, so that whatever was done can be undone from it.
+///
+/// # Errors
+/// The step's that failed.
+pub fn apply_add(_ready: &Ready, steps: &[Step], tools: &mut Tools<'_>) -> Result<()> {
+    for group in steps.chunk_by(|a, b| a.place() == b.place()) {
+        match group.first().map(Step::place) {
+            Some(Place::Host) => group.iter().try_for_each(|step| run_on_host(step, tools))?,
+            Some(Place::Sandbox) => run_in_sandbox(group, tools.sandbox)?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
+    let (rtnl, links) = (tools.rtnl, &mut tools.links);
+    match step {
+        Step::CreateBridge { name, mac, mtu } => {
+            let made = rtnl.create_bridge(name, *mac, *mtu, false);
+            unless(made, Errno::EEXIST)?;
+        }
+        Step::CreateVeth { host, host_mac, bridge, sandbox, sandbox_mac, mtu } => {
+            let pair = VethPair {
+                host,
+                host_mac: *host_mac,
+                master: Some(links.named(rtnl, bridge)?.index),
+                sandbox,
+                sandbox_mac: *sandbox_mac,
+                mtu: *mtu,
+            };
+            rtnl.create_veth(&pair, tools.sandbox.as_fd())?;
+        }
+        Step::SetHairpin { link } => rtnl.set_port(link, PortFlags { hairpin: true, isolated: false })?,
+        Step::SetPromisc { link } => rtnl.set_promisc(links.named(rtnl, link)?, true)?,
+        Step::DeleteAddress { link, address } => {
+            let gone = rtnl.delete_address(links.named(rtnl, link)?, *address);
+            unless(gone, Errno::EADDRNOTAVAIL)?;
+        }
+        Step::AddElements(elements) => {
+            if let Some(nft) = &mut tools.nft {
+                nft.add(elements)?;
+            }
+        }
+        Step::SetUp { .. } | Step::Sysctl { .. } | Step::AddAddress { .. } | Step::AddRoute { .. } => {
+            run_anywhere(step, rtnl, links)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs consecutive steps of the sandbox on one thread inside it; deleting the veth undoes them all.
+fn run_in_sandbox(steps: &[Step], sandbox: &Sandbox) -> Result<()> {
+    sandbox.run(|| {
+        let rtnl = Rtnl::open()?;
+        let mut links = Links::default();
+        steps.iter().try_for_each(|step| run_anywhere(step, &rtnl, &mut links))
+    })?
+}
+
+fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
+    match step {
+        Step::SetUp { link, .. } => rtnl.set_up(links.named(rtnl, link)?)?,
+        Step::Sysctl { setting, value, optional, .. } => match sysctl::write(&setting.0, value) {
+            Err(error) if *optional && error.source.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+            written => written?,
+        },
+        Step::AddAddress { link, address, nodad, place } => {
+            let added = rtnl.add_address(links.named(rtnl, link)?, *address, AddressFlags { nodad: *nodad });
+            match place {
+                Place::Host => unless(added, Errno::EEXIST)?, // another ADD was faster
+                Place::Sandbox => added?,
+            }
+        }
+        Step::AddRoute { link, route } => {
+            let entry = RouteEntry {
+                dst: route.dst,
+                gw: route.gw,
+                oif: Some(links.named(rtnl, link)?.index),
+                priority: route.priority,
+                protocol: STATIC,
+                table: route.table.unwrap_or(MAIN_TABLE),
+                scope: route.scope,
+                mtu: route.mtu,
+                advmss: route.advmss,
+            };
+            unless(rtnl.add_route(&entry), Errno::EEXIST)?; // the kernel's own route of a subnet
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// One errno counts as success.
+fn unless(done: Result<(), rtnl::Error>, fine: Errno) -> Result<(), rtnl::Error> {
+    match done {
+        Err(error) if error.errno() == Some(fine) => Ok(()),
+        other => other,
+    }
+}
+
+/// Links of one namespace, looked up once.
+#[derive(Debug, Default)]
+pub struct Links(HashMap<String, Link>);
+
+impl FromIterator<Link> for Links {
+    fn from_iter<I: IntoIterator<Item = Link>>(known: I) -> Self {
+        Self(known.into_iter().map(|link| (link.name.clone(), link)).collect())
+    }
+}
+
+impl Links {
+    /// The link of that name.
+    ///
+    /// # Errors
+    /// [`Error::NoLink`], or a refusal of rtnetlink.
+    pub fn named(&mut self, rtnl: &Rtnl, name: &str) -> Result<&Link> {
+        if !self.0.contains_key(name) {
+            let link = rtnl.link(name)?.ok_or_else(|| Error::NoLink { name: name.into() })?;
+            self.0.insert(name.into(), link);
+        }
+        Ok(&self.0[name])
+    }
+}

@@ -1,1 +1,116 @@
-//! observe.
+//! What the kernel holds now: reads, never writes.
+
+use crate::{
+    config::BridgeConfig,
+    error::Result,
+    nft::{Nft, socket::Base},
+    plan::{Expected, ObservedAttachment, ObservedHost},
+    rtnl::{Link, Rtnl, values::ADVERTISED},
+    sys::{netns::Sandbox, sysctl},
+};
+
+/// Reads what the plan of an ADD depends on. `ipv6`: an address of that family will be given.
+///
+/// # Errors
+/// A refusal of rtnetlink; an unreadable setting.
+pub fn observe_host(rtnl: &Rtnl, config: &BridgeConfig, ipv6: bool) -> Result<ObservedHost> {
+    let bridge = rtnl.link(&config.bridge)?;
+    let mut host = ObservedHost::default();
+    if config.is_gateway {
+        if let Some(link) = &bridge {
+            host.bridge_addresses = addresses_of(rtnl, link)?;
+        }
+        host.forwarding_v4 = sysctl::read("net/ipv4/ip_forward")? == "1";
+        host.forwarding_v6 = !ipv6 || sysctl::read("net/ipv6/conf/all/forwarding")? == "1";
+        if !host.forwarding_v6 {
+            host.advertised = advertised(rtnl)?;
+        }
+    }
+    host.bridge = bridge;
+    Ok(host)
+}
+
+/// The addresses that somebody gave a link: those that the kernel makes by itself are left out.
+///
+/// # Errors
+/// A refusal of rtnetlink.
+pub fn addresses_of(rtnl: &Rtnl, link: &Link) -> Result<Vec<ipnet::IpNet>> {
+    let mut addresses = rtnl.addresses(link)?;
+    addresses.retain(|address| match address {
+        ipnet::IpNet::V4(_) => true,
+        ipnet::IpNet::V6(net) => !net.addr().is_unicast_link_local(),
+    });
+    Ok(addresses)
+}
+
+/// The first name of `names` that no link has.
+///
+/// # Errors
+/// A refusal of rtnetlink.
+pub fn free_name(rtnl: &Rtnl, names: impl IntoIterator<Item = String>) -> Result<Option<String>> {
+    for name in names {
+        if rtnl.link(&name)?.is_none() {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Links over which a router's advertisement gave a route, and that would drop it once the host forwards.
+fn advertised(rtnl: &Rtnl) -> Result<Vec<String>> {
+    let routes = rtnl.routes(true)?;
+    let indexes: Vec<u32> =
+        routes.iter().filter(|route| route.protocol == ADVERTISED).filter_map(|route| route.oif).collect();
+    if indexes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let links = rtnl.links()?.into_iter().filter(|link| indexes.contains(&link.index)).map(|link| link.name);
+    let only_while_no_router =
+        |name: &String| sysctl::read(&format!("net/ipv6/conf/{name}/accept_ra")).is_ok_and(|value| value == "1");
+    Ok(links.filter(only_while_no_router).collect())
+}
+
+/// Reads everything that CHECK compares; leases are the store's to tell.
+///
+/// # Errors
+/// A refusal of netlink; a sandbox that cannot be entered.
+pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<ObservedAttachment> {
+    let rtnl = Rtnl::open()?;
+    let ipv6 = expected.ips.iter().any(|ip| ip.address.addr().is_ipv6());
+    let host = observe_host(&rtnl, expected.config, ipv6)?;
+    let mut observed = ObservedAttachment {
+        bridge: host.bridge,
+        bridge_addresses: host.bridge_addresses,
+        forwarding_v4: host.forwarding_v4,
+        forwarding_v6: host.forwarding_v6,
+        host_link: rtnl.link(expected.host_link)?,
+        ..ObservedAttachment::default()
+    };
+    sandbox.run(|| observe_sandbox(expected.ifname, ipv6, &mut observed))??;
+    if !expected.elements.is_empty() {
+        let mut nft = Nft::open()?;
+        for owned in expected.elements {
+            if !nft.contains(owned)? {
+                observed.missing_elements.push(owned.clone());
+            }
+        }
+        observed.broken_rules = match nft.base(expected.elements.iter().map(|owned| &owned.element))? {
+            Base::Current => None,
+            Base::Absent => Some("missing"),
+            Base::Outdated => Some("changed by another program or version"),
+        };
+    }
+    Ok(observed)
+}
+
+fn observe_sandbox(ifname: &str, ipv6: bool, observed: &mut ObservedAttachment) -> Result<()> {
+    let rtnl = Rtnl::open()?;
+    let Some(link) = rtnl.link(ifname)? else { return Ok(()) };
+    observed.addresses = rtnl.addresses(&link)?;
+    observed.routes = rtnl.routes(false)?;
+    if ipv6 {
+        observed.routes.extend(rtnl.routes(true)?);
+    }
+    observed.sandbox_link = Some(link);
+    Ok(())
+}

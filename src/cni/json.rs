@@ -1,7 +1,7 @@
 //! Typed access to JSON objects as Go's decoder would give it: keys in any letter case, `null` and (for strings) `""`
 //! the same as absent. Every error names the path, the value found and what was expected.
 
-use std::{borrow::Cow, cell::RefCell, net::IpAddr, ops::RangeInclusive};
+use std::{borrow::Cow, cell::RefCell, fmt, net::IpAddr, ops::RangeInclusive};
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
@@ -13,6 +13,13 @@ pub struct UnknownKey {
     pub path: String,
     /// The known key with nearly the same letters, if any.
     pub meant: Option<&'static str>,
+}
+
+impl fmt::Display for UnknownKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "groundwork does not know the key {:?}", self.path)?;
+        self.meant.map_or(Ok(()), |meant| write!(f, ": did you mean {meant:?}?"))
+    }
 }
 
 /// A key whose value cannot be used.

@@ -3,6 +3,7 @@
 use std::{ffi::OsString, fmt, path::PathBuf};
 
 use super::{CniArgs, Version, name};
+use crate::config::Attachment;
 
 /// The operation that the runtime asks for (`CNI_COMMAND`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +120,12 @@ pub enum RequestError {
 }
 
 impl Request {
+    /// The attachment that it is about.
+    #[must_use]
+    pub fn attachment(&self) -> Attachment {
+        Attachment { container_id: self.container_id.clone(), ifname: self.ifname.clone() }
+    }
+
     /// Reads the request from the environment that `vars` looks up. An empty variable counts as unset.
     ///
     /// What a verb does not use is not looked at: runtimes probe VERSION with dummies, and nothing in `CNI_ARGS` may

@@ -64,6 +64,17 @@ impl Nft {
         Ok(Self { socket, number: 0, buffer: Vec::with_capacity(RECEIVE) })
     }
 
+    /// As [`Nft::open`]; None when the kernel has no nfnetlink, and so holds nothing of nf_tables.
+    ///
+    /// # Errors
+    /// [`Error::Open`].
+    pub fn existing() -> Result<Option<Self>> {
+        match Self::open() {
+            Err(Error::Open(error)) if error.raw_os_error() == Some(Errno::EPROTONOSUPPORT as i32) => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
     /// Adds elements, and the rules that look at them where those are missing or differ, in one transaction.
     ///
     /// What another owner left under an element's key is replaced: who may have a key is not decided here.

@@ -6,9 +6,12 @@ use ipnet::IpNet;
 
 use super::step::{Place, Setting, Step};
 use crate::{
-    cni::{mac::Mac, result::{IpConfig, Route}},
+    cni::{
+        mac::Mac,
+        result::{IpConfig, Route},
+    },
     config::BridgeConfig,
-    nft::ruleset::{Element, Owned},
+    nft::ruleset::{Element, Owned, Owner},
     rtnl::values::Link,
 };
 
@@ -28,7 +31,7 @@ pub struct Attach<'a> {
     /// The bridge's hardware address, if it has to be made.
     pub bridge_mac: Mac,
     /// Who owns the elements, as nft's comments show it.
-    pub owner: &'a str,
+    pub owner: Owner,
 }
 
 /// What the host holds before an ADD.
@@ -42,7 +45,7 @@ pub struct ObservedHost {
     pub forwarding_v4: bool,
     /// `net.ipv6.conf.all.forwarding` is on.
     pub forwarding_v6: bool,
-    /// Links that take routers' advertisements only while the host does not forward (`accept_ra` = 1).
+    /// Links with routes from routers' advertisements that they take only while the host does not forward.
     pub advertised: Vec<String>,
 }
 
@@ -83,7 +86,7 @@ pub fn resolve(config: &BridgeConfig, ips: &mut [IpConfig], routes: &mut Vec<Rou
             let default = default_route(ip.address.addr().is_ipv4());
             if !routes.iter().any(|route| route.dst == default) {
                 let gw = ip.gateway.ok_or(PlanError::NoGateway { address: ip.address })?;
-                routes.push(Route::via(default, gw));
+                routes.push(Route { gw: Some(gw), ..Route::to(default) });
             }
         }
     }
@@ -127,18 +130,10 @@ pub fn plan_add(
     }
     sandbox_steps(attach, ips, routes, &mut steps);
     if attach.config.ip_masq && !ips.is_empty() {
-        steps.push(Step::AddElements(masquerade(ips, attach.owner)));
+        let elements = ips.iter().flat_map(|ip| Element::masquerade(ip.address));
+        steps.push(Step::AddElements(elements.map(|element| Owned { element, owner: attach.owner.clone() }).collect()));
     }
     Ok(steps)
-}
-
-/// The elements that masquerade an attachment's addresses.
-#[must_use]
-pub fn masquerade(ips: &[IpConfig], owner: &str) -> Vec<Owned> {
-    ips.iter()
-        .flat_map(|ip| Element::masquerade(ip.address))
-        .map(|element| Owned { element, owner: owner.into() })
-        .collect()
 }
 
 fn bridge_steps(attach: &Attach<'_>, host: &ObservedHost) -> Result<Vec<Step>, PlanError> {
@@ -224,7 +219,7 @@ const fn sysctl(place: Place, setting: Setting, value: &'static str, optional: b
 
 /// The address that makes the bridge an address's gateway.
 #[must_use]
-pub fn gateway_address(ip: &IpConfig) -> Option<IpNet> {
+pub(super) fn gateway_address(ip: &IpConfig) -> Option<IpNet> {
     IpNet::new(ip.gateway?, ip.address.prefix_len()).ok()
 }
 

@@ -5,9 +5,12 @@ mod check;
 mod needs;
 mod step;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::{
     add::{Attach, ObservedHost, PlanError, plan_add, resolve},
-    check::{Difference, ObservedAttachment, compare},
+    check::{Difference, Expected, ObservedAttachment, compare},
     needs::needs,
     step::{Place, Script, Setting, Step},
 };

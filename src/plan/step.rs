@@ -136,6 +136,15 @@ impl Step {
             _ => Place::Host,
         }
     }
+
+    /// The elements of nf_tables that it adds.
+    #[must_use]
+    pub fn elements(&self) -> &[Owned] {
+        match self {
+            Self::AddElements(elements) => elements,
+            _ => &[],
+        }
+    }
 }
 
 impl fmt::Display for Step {

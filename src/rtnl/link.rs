@@ -128,10 +128,9 @@ impl Rtnl {
     ///
     /// # Errors
     /// Any refusal but ENODEV.
-    pub fn delete_link(&self, name: &str) -> Result<(), Error> {
-        let mut request = self.handle.link().del(0);
-        request.message_mut().attributes.push(LinkAttribute::IfName(name.into()));
-        absent(self.run(request.execute(), || format!("ip link del {name}"))).map(drop)
+    pub fn delete_link(&self, link: &Link) -> Result<(), Error> {
+        let request = self.handle.link().del(link.index);
+        absent(self.run(request.execute(), || format!("ip link del {}", link.name))).map(drop)
     }
 }
 

@@ -47,6 +47,7 @@ fn message(route: &RouteEntry) -> RouteMessage {
         .scope
         .map_or_else(|| if route.gw.is_none() { RouteScope::Link } else { RouteScope::Universe }, RouteScope::from);
     message.header.scope = scope;
+    message.header.protocol = route.protocol.into();
     match route.gw {
         Some(IpAddr::V4(gw)) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gw))),
         Some(IpAddr::V6(gw)) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet6(gw))),
@@ -71,6 +72,7 @@ fn entry(message: RouteMessage) -> Option<RouteEntry> {
         gw: None,
         oif: None,
         priority: None,
+        protocol: message.header.protocol.into(),
         table: u32::from(message.header.table),
         scope: Some(message.header.scope.into()),
         mtu: None,

@@ -6,6 +6,11 @@ use ipnet::IpNet;
 
 use crate::cni::mac::Mac;
 
+/// Made by an administrator (`RTPROT_STATIC`).
+pub const STATIC: u8 = 4;
+/// Learned from a router's advertisement (`RTPROT_RA`).
+pub const ADVERTISED: u8 = 9;
+
 /// The main routing table (`RT_TABLE_MAIN`).
 pub const MAIN_TABLE: u32 = 254;
 
@@ -63,6 +68,8 @@ pub struct RouteEntry {
     pub oif: Option<u32>,
     /// Metric.
     pub priority: Option<u32>,
+    /// Who made it, as rtnetlink's number: 4 an administrator, 9 a router's advertisement.
+    pub protocol: u8,
     /// Table; 254 is main.
     pub table: u32,
     /// Scope as rtnetlink's number; None lets the kernel's rule decide (link without a next hop, else universe).

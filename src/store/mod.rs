@@ -30,7 +30,7 @@ mod record;
 pub use boot::BootId;
 pub use folder::IoError;
 pub use lock::Lock;
-pub use record::{Element, FORMAT, HostLink, Leases, Netns, Plugin, Record, State};
+pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, State};
 
 use self::{
     folder::{Folder, failed},

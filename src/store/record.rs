@@ -10,7 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::BootId;
-use crate::{cni::mac::Mac, config::Attachment, sys::netns::NetnsId};
+use crate::{
+    cni::mac::Mac,
+    config::Attachment,
+    nft::ruleset::{Element, Owned, Owner},
+    sys::netns::NetnsId,
+};
 
 /// The format that this version writes. It rises when an older version could not undo what a record stands for.
 pub const FORMAT: u32 = 1;
@@ -41,7 +46,7 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_link: Option<HostLink>,
     /// Hardware address of the sandbox's end.
-    #[serde(default, with = "optional_text", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_mac: Option<Mac>,
     /// Addresses of the sandbox's end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -96,11 +101,8 @@ impl Netns {
 pub struct HostLink {
     /// Its name.
     pub name: String,
-    /// Its index.
-    pub index: u32,
-    /// Its hardware address.
-    #[serde(default, with = "optional_text", skip_serializing_if = "Option::is_none")]
-    pub mac: Option<Mac>,
+    /// Its hardware address, chosen at random: it tells this link from another that got the name later.
+    pub mac: Mac,
 }
 
 /// Leases and where they lie.
@@ -112,21 +114,6 @@ pub struct Leases {
     pub data_dir: Option<PathBuf>,
     /// The addresses.
     pub addresses: Vec<IpAddr>,
-}
-
-/// One element in a set or map of our nftables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase")]
-#[non_exhaustive]
-pub enum Element {
-    /// What leaves this address for other networks is masqueraded.
-    Masquerade {
-        /// The container's address.
-        address: IpAddr,
-    },
-    /// Of a newer version.
-    #[serde(other)]
-    Unknown,
 }
 
 /// Another plugin, and all that it takes to run it again.
@@ -163,6 +150,24 @@ impl Record {
         }
     }
 
+    /// Whose record it is.
+    #[must_use]
+    pub fn attachment(&self) -> Attachment {
+        Attachment { container_id: self.container_id.clone(), ifname: self.ifname.clone() }
+    }
+
+    /// The owner of its elements.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        Owner::attachment(&self.network, &self.container_id, &self.ifname)
+    }
+
+    /// Its elements, as nf_tables has them.
+    #[must_use]
+    pub fn owned(&self) -> Vec<Owned> {
+        self.elements.iter().map(|element| Owned { element: *element, owner: self.owner() }).collect()
+    }
+
     /// Where its leases lie, if it has any beside `ipam.dataDir`.
     #[must_use]
     pub fn data_dir(&self) -> Option<&Path> {
@@ -172,29 +177,5 @@ impl Record {
     /// Another plugin holds something for it that outlives the boot. Nothing of our own does.
     pub(super) const fn outlives_boot(&self) -> bool {
         self.ipam.is_some() || self.delegate.is_some()
-    }
-}
-
-/// `Option<T>` as its text, or nothing.
-mod optional_text {
-    use std::{fmt::Display, str::FromStr};
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    #[allow(clippy::ref_option)] // the signature is serde's
-    pub(super) fn serialize<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => to.collect_str(value),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        let text = Option::<String>::deserialize(from)?;
-        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }

@@ -5,4 +5,5 @@ pub mod filesystem;
 pub mod ioctl;
 pub mod netlink;
 pub mod netns;
+pub mod ping;
 pub mod sysctl;

@@ -1,1 +1,97 @@
-//! verb.
+//! The story of each verb, read top-down in one screen.
+
+mod add;
+mod addresses;
+mod attach;
+mod check;
+mod del;
+mod detach;
+mod gc;
+mod status;
+
+use std::{ffi::OsString, fmt, io, time::Instant};
+
+use serde_json::Value;
+
+use crate::{
+    cni::{
+        self, Request, Verb, Version,
+        error::{ErrorDocument, code},
+    },
+    config::NetworkConfig,
+    error::{Error, Result},
+    log,
+};
+
+/// What goes back to the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// One JSON document, or nothing.
+    pub document: String,
+    /// The process must end with a status that is not zero.
+    pub failed: bool,
+}
+
+impl Reply {
+    /// The configuration could not be read from stdin.
+    #[must_use]
+    pub fn unreadable(error: &io::Error) -> Self {
+        Self::refusal(code::IO, format!("cannot read the network configuration from stdin: {error}"))
+    }
+
+    /// A defect of groundwork itself.
+    #[must_use]
+    pub fn broken(defect: impl fmt::Display) -> Self {
+        Self::refusal(code::INTERNAL, format!("a defect of groundwork, please report it: {defect}"))
+    }
+
+    fn refusal(code: u32, msg: String) -> Self {
+        Self::from(&ErrorDocument { cni_version: Version::NEWEST, code, msg, details: String::new() })
+    }
+}
+
+impl From<&ErrorDocument> for Reply {
+    fn from(document: &ErrorDocument) -> Self {
+        Self { document: document.to_json().to_string(), failed: true }
+    }
+}
+
+/// Answers one call of a runtime: environment and stdin in, document out.
+pub fn answer(vars: &dyn Fn(&str) -> Option<OsString>, stdin: &[u8]) -> Reply {
+    let version = Version::of_document(stdin);
+    let answered = Request::parse(vars).map_err(Error::from).and_then(|request| match request.verb {
+        Verb::Version => Ok(Some(cni::version::version_reply(stdin))),
+        _ => NetworkConfig::parse(stdin, &request).map_err(Error::from).and_then(|config| {
+            log::start(&config.log, vars);
+            run(&request, &config)
+        }),
+    });
+    match answered {
+        Ok(document) => Reply { document: document.map(|value| value.to_string()).unwrap_or_default(), failed: false },
+        Err(error) => Reply::from(&error.document(version)),
+    }
+}
+
+fn run(request: &Request, config: &NetworkConfig) -> Result<Option<Value>> {
+    let started = Instant::now();
+    for key in &config.unknown_keys {
+        tracing::warn!(network = config.name, "{key}");
+    }
+    let done = match request.verb {
+        Verb::Add => add::add(request, config).map(Some),
+        Verb::Del => del::del(request, config).map(|()| None),
+        Verb::Check => check::check(request, config).map(|()| None),
+        Verb::Gc => gc::gc(request, config).map(|()| None),
+        Verb::Status => status::status(request, config).map(|()| None),
+        Verb::Version => Ok(None),
+    };
+    let us = started.elapsed().as_micros();
+    let (verb, network) = (request.verb, &config.name);
+    match &done {
+        Ok(_) => tracing::info!(%verb, network, container = request.container_id, ifname = request.ifname, us, "done"),
+        Err(error) => {
+            tracing::error!(%verb, network, container = request.container_id, ifname = request.ifname, us, "{error}");
+        }
+    }
+    done
+}

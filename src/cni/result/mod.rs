@@ -71,6 +71,14 @@ pub struct Route {
     pub scope: Option<u8>,
 }
 
+impl Route {
+    /// A route of the main table, its next hop left open.
+    #[must_use]
+    pub const fn to(dst: IpNet) -> Self {
+        Self { dst, gw: None, mtu: None, advmss: None, priority: None, table: None, scope: None }
+    }
+}
+
 /// DNS settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dns {

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{Family, Owner, Part, TABLE, address, octets};
 
 /// One element of a set or map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Element {
     /// What this address sends beyond the host is masqueraded. The prefix length is its network's.
     Masquerade(IpNet),

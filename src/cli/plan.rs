@@ -1,0 +1,90 @@
+//! `groundwork plan`: what an ADD would do, before anything happens.
+
+use std::{fmt::Write as _, path::Path};
+
+use super::{Output, config_file};
+use crate::{
+    cni::{
+        mac::Mac,
+        result::{IpConfig, Route},
+    },
+    config::{BridgeConfig, IpamConfig, Mode, NetworkConfig},
+    error::Result,
+    nft::ruleset::Owner,
+    observe,
+    plan::{self, Attach, Script},
+    rtnl::Rtnl,
+};
+
+/// Prints the plan of an ADD on this host.
+pub(super) fn run(path: &Path, plugin: Option<&str>) -> Output {
+    match config_file::read(path, plugin) {
+        Err(problem) => Output::bad(problem),
+        Ok(config) => match script(&config) {
+            Ok(text) => Output::good(text),
+            Err(error) => Output::bad(error),
+        },
+    }
+}
+
+fn script(config: &NetworkConfig) -> Result<String> {
+    let mut text = format!("# network {}: what an ADD would do on this host now\n", config.name);
+    for key in &config.unknown_keys {
+        _ = writeln!(text, "# warning: {key}");
+    }
+    text.push_str("\n# 1. the kernel has, or is brought to have:\n");
+    for need in plan::needs(config) {
+        _ = writeln!(text, "#    {:<14} for {}", need.feature, need.why);
+    }
+    text.push_str("\n# 2. then\n");
+    match &config.mode {
+        Mode::Chained => text.push_str("# control passes to the next plugin of the chain, prevResult unchanged\n"),
+        Mode::Delegate(delegate) => {
+            _ = writeln!(text, "# control passes to the plugin {:?}, found in CNI_PATH", delegate.plugin_type);
+        }
+        Mode::Bridge(bridge) => text.push_str(&native(config, bridge)?),
+    }
+    Ok(text)
+}
+
+fn native(config: &NetworkConfig, bridge: &BridgeConfig) -> Result<String> {
+    let (mut ips, mut routes, remark) = example(bridge);
+    plan::resolve(bridge, &mut ips, &mut routes)?;
+    let ipv6 = ips.iter().any(|ip| ip.address.addr().is_ipv6());
+    let host = observe::observe_host(&Rtnl::open()?, bridge, ipv6)?;
+    let attach = Attach {
+        config: bridge,
+        ifname: "eth0",
+        host_link: "veth01234567",
+        host_mac: Mac::local(1),
+        sandbox_mac: config.mac().unwrap_or(Mac::local(2)),
+        bridge_mac: Mac::local(3),
+        owner: Owner::attachment(&config.name, "CONTAINER", "eth0"),
+    };
+    let steps = plan::plan_add(&attach, &ips, &routes, &host)?;
+    Ok(format!("# {remark}\n{}", Script(&steps)))
+}
+
+/// Addresses as an ADD would get them; which are free is not asked, since asking takes them.
+fn example(bridge: &BridgeConfig) -> (Vec<IpConfig>, Vec<Route>, String) {
+    let ip = |address, gateway| IpConfig { address, gateway, interface: None };
+    match &bridge.ipam {
+        None => (Vec::new(), Vec::new(), "no \"ipam\": links only, no address".into()),
+        Some(IpamConfig::Static(ipam)) => (
+            ipam.addresses.iter().map(|one| ip(one.address, one.gateway)).collect(),
+            ipam.routes.clone(),
+            "addresses are those of \"ipam\"".into(),
+        ),
+        Some(IpamConfig::HostLocal(ipam)) => {
+            let leases = ipam.range_sets.iter().filter_map(|set| set.leases_after(None).next());
+            (
+                leases.map(|lease| ip(lease.address, Some(lease.gateway))).collect(),
+                ipam.routes.clone(),
+                "addresses are examples: an ADD takes the next free ones of the ranges".into(),
+            )
+        }
+        Some(IpamConfig::Exec { plugin_type, .. }) => {
+            (Vec::new(), Vec::new(), format!("addresses and routes come from the plugin {plugin_type:?}: not shown"))
+        }
+    }
+}

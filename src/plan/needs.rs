@@ -1,0 +1,47 @@
+//! Which kernel features a configuration needs, and why.
+
+use crate::{
+    config::{BridgeConfig, Mode, NetworkConfig},
+    kernel::feature::{self, FeatureRef, Need},
+};
+
+/// The features without which an ADD of this configuration cannot work, in the order in which they are ensured.
+///
+/// `modules` adds to what the configuration itself needs. A chain's head cannot see what follows it, so without
+/// `modules` it ensures what the usual chain (bridge, portmap) needs: bridges and veth pairs.
+#[must_use]
+pub fn needs(config: &NetworkConfig) -> Vec<Need> {
+    let mut needs = match &config.mode {
+        Mode::Bridge(bridge) => bridge_needs(bridge),
+        Mode::Delegate(delegate) => feature::for_plugin(&delegate.plugin_type)
+            .iter()
+            .map(|feature| Need::new(*feature, format!("delegate \"{}\"", delegate.plugin_type)))
+            .collect(),
+        Mode::Chained if config.kernel.modules.is_none() => [&feature::BRIDGE, &feature::VETH]
+            .map(|feature| Need::new(feature, "the chain that follows (\"modules\" is not set)"))
+            .into(),
+        Mode::Chained => Vec::new(),
+    };
+    // The names were checked when the configuration was read.
+    let asked = config.kernel.modules.iter().flatten().filter_map(|name| FeatureRef::new(name).ok());
+    for feature in asked {
+        if !needs.iter().any(|need| need.feature == feature) {
+            needs.push(Need::new(feature, "\"modules\" of the configuration"));
+        }
+    }
+    needs
+}
+
+fn bridge_needs(config: &BridgeConfig) -> Vec<Need> {
+    let mut needs = vec![
+        Need::new(&feature::BRIDGE, format!("bridge {}", config.bridge)),
+        Need::new(&feature::VETH, format!("the container's link to bridge {}", config.bridge)),
+    ];
+    if config.ip_masq {
+        let why = "masquerade (\"ipMasq\")";
+        needs.extend(
+            [&feature::NF_TABLES, &feature::NFT_CHAIN_NAT, &feature::NFT_MASQ].map(|feature| Need::new(feature, why)),
+        );
+    }
+    needs
+}

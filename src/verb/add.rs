@@ -1,0 +1,38 @@
+//! ADD: the kernel first, then the network.
+
+use serde_json::Value;
+
+use crate::{
+    cni::{CniResult, Request, result::pass_on},
+    config::{Mode, NetworkConfig},
+    delegate::{Delegate, child},
+    error::Result,
+    kernel, plan,
+};
+
+use super::attach;
+
+/// Answers ADD with the result document.
+pub(super) fn add(request: &Request, config: &NetworkConfig) -> Result<Value> {
+    let ready = kernel::ensure(&plan::needs(config), config.kernel.loaders.as_deref())?;
+    match &config.mode {
+        Mode::Chained => pass_through(config),
+        Mode::Delegate(inner) => {
+            let plugin = Delegate::find(&inner.plugin_type, &request.path)?;
+            let added = plugin.add(&child::config(config, &inner.config))?;
+            Ok(pass_on(&added.document, config.cni_version)?)
+        }
+        Mode::Bridge(bridge) => {
+            let result = attach::attach(request, config, bridge, &ready)?;
+            Ok(result.to_json(config.cni_version)?)
+        }
+    }
+}
+
+/// The chain's result so far, unchanged; an empty one at its head.
+fn pass_through(config: &NetworkConfig) -> Result<Value> {
+    match &config.prev_result {
+        Some(previous) => Ok(pass_on(previous, config.cni_version)?),
+        None => Ok(CniResult::default().to_json(config.cni_version)?),
+    }
+}

@@ -1,0 +1,197 @@
+//! Addresses of one attachment: from the embedded IPAMs, or from the plugin that `ipam.type` names.
+
+use std::path::PathBuf;
+
+use crate::{
+    cni::{
+        CniResult, Request, Verb,
+        result::{Dns, IpConfig, Route},
+    },
+    config::{Attachment, BridgeConfig, DelegateConfig, HostLocalConfig, IpamConfig, NetworkConfig},
+    delegate::{Delegate, Subject, child},
+    error::{Error, Result},
+    ipam::{
+        reservations::{Lease, Reservations},
+        resolv_conf,
+    },
+    rtnl::Rtnl,
+    store::{Leases, Lock, Plugin, Record, Store},
+};
+
+use super::attach;
+
+/// What an IPAM gave.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    pub(super) ips: Vec<IpConfig>,
+    pub(super) routes: Vec<Route>,
+    pub(super) dns: Dns,
+}
+
+impl From<CniResult> for Given {
+    fn from(result: CniResult) -> Self {
+        Self { ips: result.ips, routes: result.routes, dns: result.dns }
+    }
+}
+
+/// What a record must say before addresses are taken, so that a killed ADD can be undone.
+pub(super) fn announce(config: &NetworkConfig, bridge: &BridgeConfig, record: &mut Record) {
+    match &bridge.ipam {
+        Some(IpamConfig::HostLocal(ipam)) => {
+            record.leases = Some(Leases { data_dir: ipam.data_dir.clone(), addresses: Vec::new() });
+        }
+        Some(IpamConfig::Exec { plugin_type }) => {
+            record.ipam = Some(Plugin { plugin_type: plugin_type.clone(), config: config.raw.clone() });
+        }
+        Some(IpamConfig::Static(_)) | None => {}
+    }
+}
+
+/// Takes addresses and notes them in the record, which the caller writes.
+pub(super) fn obtain(
+    request: &Request,
+    config: &NetworkConfig,
+    bridge: &BridgeConfig,
+    store: &Store,
+    rtnl: &Rtnl,
+    record: &mut Record,
+) -> Result<Given> {
+    let given = match &bridge.ipam {
+        None => Given::default(),
+        Some(IpamConfig::Static(ipam)) => {
+            let ip = |address, gateway| IpConfig { address, gateway, interface: None };
+            let ips = ipam.addresses.iter().map(|one| ip(one.address, one.gateway)).collect();
+            Given { ips, routes: ipam.routes.clone(), dns: ipam.dns.clone() }
+        }
+        Some(IpamConfig::HostLocal(ipam)) => {
+            let leases = lease(store, rtnl, ipam, &record.attachment())?;
+            if let Some(noted) = &mut record.leases {
+                noted.addresses = leases.iter().map(|lease| lease.address.addr()).collect();
+            }
+            let ip = |lease: Lease| IpConfig { address: lease.address, gateway: Some(lease.gateway), interface: None };
+            let ips = leases.into_iter().map(ip).collect();
+            Given { ips, routes: ipam.routes.clone(), dns: name_servers(ipam)? }
+        }
+        Some(IpamConfig::Exec { plugin_type }) => {
+            Delegate::find(plugin_type, &request.path)?.add(&config.raw)?.result.into()
+        }
+    };
+    record.addresses = given.ips.iter().map(|ip| ip.address).collect();
+    Ok(given)
+}
+
+fn lease(store: &Store, rtnl: &Rtnl, ipam: &HostLocalConfig, owner: &Attachment) -> Result<Vec<Lease>> {
+    let reservations = Reservations::open(store, ipam.data_dir.as_deref())?;
+    let mut dead = |holder: &Attachment| dead(store, rtnl, holder);
+    Ok(reservations.reserve(owner, &ipam.range_sets, &ipam.requested, &mut dead)?)
+}
+
+/// The lock of a holder that is dead for sure. One that cannot be asked about lives.
+fn dead(store: &Store, rtnl: &Rtnl, holder: &Attachment) -> Option<Lock> {
+    store.lock_if_dead(holder, |link| attach::stands(rtnl, link).unwrap_or(true)).ok().flatten()
+}
+
+fn name_servers(ipam: &HostLocalConfig) -> Result<Dns> {
+    let Some(path) = &ipam.resolv_conf else { return Ok(Dns::default()) };
+    let text = std::fs::read_to_string(path).map_err(|source| Error::ResolvConf { path: path.clone(), source })?;
+    Ok(resolv_conf::parse(&text))
+}
+
+/// Gives back what a record says was taken.
+pub(super) fn release(store: &Store, record: &Record, path: &[PathBuf]) -> Result<()> {
+    if let Some(leases) = &record.leases
+        && let Some(reservations) = Reservations::existing(Some(store), &record.network, leases.data_dir.as_deref())?
+    {
+        reservations.release(&record.attachment(), &leases.addresses)?;
+    }
+    if let Some(plugin) = &record.ipam {
+        let config = child::with_result(plugin.config.clone(), record.result.as_ref());
+        let attachment = record.attachment();
+        let netns = (!record.netns.is_gone()).then_some(record.netns.path.as_path());
+        Delegate::find(&plugin.plugin_type, path)?.call(Verb::Del, Subject::Other(&attachment, netns), &config)?;
+    }
+    Ok(())
+}
+
+/// Gives back what an attachment holds beside the records when its record cannot be read.
+pub(super) fn release_lost(store: &Store, network: &str, attachment: &Attachment) -> Result<()> {
+    if let Some(reservations) = Reservations::existing(Some(store), network, None)? {
+        reservations.release(attachment, &[])?;
+    }
+    Ok(())
+}
+
+/// Gives back what an attachment without a record holds: of an older boot, or of the reference plugin.
+pub(super) fn release_unrecorded(
+    request: &Request,
+    config: &NetworkConfig,
+    bridge: &BridgeConfig,
+    store: Option<&Store>,
+) -> Result<()> {
+    match &bridge.ipam {
+        Some(IpamConfig::HostLocal(ipam)) => {
+            // Beside the records there is no lease without a record: only a folder that others share is searched.
+            if let Some(data_dir) = ipam.data_dir.as_deref()
+                && let Some(reservations) = Reservations::existing(store, &config.name, Some(data_dir))?
+            {
+                reservations.release_unrecorded(&request.attachment())?;
+            }
+            Ok(())
+        }
+        _ => forward(request, config, bridge),
+    }
+}
+
+/// Which of a record's leases are not held by its attachment any more, each with its holder.
+pub(super) fn lost(store: &Store, record: &Record) -> Result<Vec<(std::net::IpAddr, String)>> {
+    let Some(leases) = &record.leases else { return Ok(Vec::new()) };
+    let reservations = Reservations::existing(Some(store), &record.network, leases.data_dir.as_deref())?;
+    let mut lost = Vec::new();
+    for address in &leases.addresses {
+        let held = match &reservations {
+            Some(reservations) => reservations.is_held_by(&record.attachment(), *address)?,
+            None => false,
+        };
+        if !held {
+            lost.push((*address, "nobody or another".to_owned()));
+        }
+    }
+    Ok(lost)
+}
+
+/// Why no address could be given now.
+pub(super) fn unavailable(request: &Request, config: &NetworkConfig, bridge: &BridgeConfig) -> Result<Vec<String>> {
+    match &bridge.ipam {
+        Some(IpamConfig::HostLocal(ipam)) => {
+            let store = Store::existing(&config.state_dir, &config.name)?;
+            let data_dir = ipam.data_dir.as_deref();
+            let Some(reservations) = Reservations::existing(store.as_ref(), &config.name, data_dir)? else {
+                return Ok(Vec::new());
+            };
+            let usage = reservations.usage(&ipam.range_sets)?;
+            let full = ipam.range_sets.iter().zip(usage).filter(|(_, usage)| usage.held >= usage.capacity);
+            Ok(full
+                .map(|(set, usage)| format!("no free address in {set}: {} of {} are held", usage.held, usage.capacity))
+                .collect())
+        }
+        _ => forward(request, config, bridge).map(|()| Vec::new()),
+    }
+}
+
+/// Hands the request on to the plugin that gives addresses; the embedded ones are their callers' to look at.
+pub(super) fn forward(request: &Request, config: &NetworkConfig, bridge: &BridgeConfig) -> Result<()> {
+    match &bridge.ipam {
+        Some(IpamConfig::Exec { plugin_type }) => {
+            Delegate::find(plugin_type, &request.path)?.call(request.verb, Subject::Same, &config.raw)?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Hands the request on to the plugin of `delegate`.
+pub(super) fn hand_over(request: &Request, config: &NetworkConfig, inner: &DelegateConfig) -> Result<()> {
+    let plugin = Delegate::find(&inner.plugin_type, &request.path)?;
+    plugin.call(request.verb, Subject::Same, &child::config(config, &inner.config))?;
+    Ok(())
+}

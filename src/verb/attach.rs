@@ -1,0 +1,185 @@
+//! The native network of one attachment: from a sandbox to a result.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::{
+    addresses::{self, Given},
+    detach,
+};
+use crate::{
+    apply::{self, Tools},
+    cni::{CniResult, Request, Version, mac::Mac, result::Interface},
+    config::{Attachment, BridgeConfig, NetworkConfig},
+    error::{Error, Result},
+    kernel::Ready,
+    nft::Nft,
+    observe,
+    plan::{self, Attach, Step},
+    rtnl::{Link, Rtnl},
+    store::{self, HostLink, Lock, Netns, Record, State, Store},
+    sys::netns::{NetnsId, Sandbox},
+};
+
+/// Builds the network of one container; when anything fails, all of it is undone.
+pub(super) fn attach(
+    request: &Request,
+    config: &NetworkConfig,
+    bridge: &BridgeConfig,
+    ready: &Ready,
+) -> Result<CniResult> {
+    let sandbox = open_sandbox(request)?;
+    let attachment = request.attachment();
+    let store = Store::open(&config.state_dir, &config.name)?;
+    let rtnl = Rtnl::open()?;
+    let lock = make_room(request, &store, &attachment, &rtnl)?;
+    let netns = Netns { path: sandbox.path().into(), id: sandbox.id() };
+    let mut record = Record::intent(&config.name, &attachment, netns, store.boot().clone());
+    record.bridge = Some(bridge.bridge.clone());
+    record.host_link = Some(host_link(&rtnl, config, &attachment)?);
+    addresses::announce(config, bridge, &mut record);
+    store.write(&lock, &record)?;
+    let mut site = Site { request, config, bridge, ready, store: &store, lock: &lock, sandbox: &sandbox, rtnl: &rtnl };
+    site.build(&mut record).map_err(|cause| match detach::detach(&store, lock, &record, &request.path) {
+        Ok(()) => cause,
+        Err(left) => Error::NotUndone { cause: Box::new(cause), left: Box::new(left) },
+    })
+}
+
+/// Where an attachment is being built, and for whom.
+struct Site<'a> {
+    request: &'a Request,
+    config: &'a NetworkConfig,
+    bridge: &'a BridgeConfig,
+    ready: &'a Ready,
+    store: &'a Store,
+    lock: &'a Lock,
+    sandbox: &'a Sandbox,
+    rtnl: &'a Rtnl,
+}
+
+impl Site<'_> {
+    /// Addresses, plan, deeds. The record names everything before it is there.
+    fn build(&mut self, record: &mut Record) -> Result<CniResult> {
+        let Self { request, config, bridge, store, rtnl, .. } = *self;
+        let mut given = addresses::obtain(request, config, bridge, store, rtnl, record)?;
+        plan::resolve(bridge, &mut given.ips, &mut given.routes)?;
+        let host_link = record.host_link.clone().ok_or(Error::NoFreeName)?;
+        let attach = Attach {
+            config: bridge,
+            ifname: &request.ifname,
+            host_link: &host_link.name,
+            host_mac: host_link.mac,
+            sandbox_mac: config.mac().unwrap_or_else(random_mac),
+            bridge_mac: random_mac(),
+            owner: record.owner(),
+        };
+        let ipv6 = given.ips.iter().any(|ip| ip.address.addr().is_ipv6());
+        let observed = observe::observe_host(rtnl, bridge, ipv6)?;
+        let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
+        record.sandbox_mac = Some(attach.sandbox_mac);
+        record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
+        store.write(self.lock, record)?;
+        let bridge_mac = self.run(&steps, observed.bridge)?;
+        let result = result(&attach, given, bridge_mac, self.sandbox);
+        record.state = State::Added;
+        record.result = Some(result.to_json(Version::NEWEST)?);
+        store.write(self.lock, record)?;
+        Ok(result)
+    }
+
+    /// Runs the steps; the bridge's hardware address.
+    fn run(&self, steps: &[Step], bridge: Option<Link>) -> Result<Option<Mac>> {
+        let mut nft = if steps.iter().any(|step| !step.elements().is_empty()) { Some(Nft::open()?) } else { None };
+        let mut tools =
+            Tools { rtnl: self.rtnl, sandbox: self.sandbox, nft: nft.as_mut(), links: bridge.into_iter().collect() };
+        apply::apply_add(self.ready, steps, &mut tools)?;
+        Ok(tools.links.named(self.rtnl, &self.bridge.bridge)?.mac)
+    }
+}
+
+/// Opens the sandbox; the host's own namespace is none, unless the runtime insists.
+pub(super) fn open_sandbox(request: &Request) -> Result<Sandbox> {
+    let path = request.netns.clone().unwrap_or_default();
+    let sandbox = Sandbox::open(&path)?;
+    if !request.netns_override && NetnsId::own().is_ok_and(|own| own == sandbox.id()) {
+        return Err(Error::HostNetns { path });
+    }
+    Ok(sandbox)
+}
+
+/// Locks the attachment, and undoes what an earlier ADD of it left when that was killed or its sandbox is gone.
+fn make_room(request: &Request, store: &Store, attachment: &Attachment, rtnl: &Rtnl) -> Result<Lock> {
+    let lock = store.lock(attachment)?;
+    let earlier = match store.read(attachment) {
+        Ok(None) => return Ok(lock),
+        Ok(Some(earlier)) => earlier,
+        Err(store::Error::Garbled { path, .. }) => {
+            tracing::warn!(path = %path.display(), "dropping a damaged record");
+            detach::detach_by_name(store.network(), attachment)?;
+            addresses::release_lost(store, store.network(), attachment)?;
+            store.remove(lock)?;
+            return Ok(store.lock(attachment)?);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if earlier.state == State::Added && earlier.host_link.as_ref().map_or(Ok(false), |link| stands(rtnl, link))? {
+        return Err(Error::AlreadyAttached {
+            network: earlier.network,
+            container_id: earlier.container_id,
+            ifname: earlier.ifname,
+        });
+    }
+    tracing::warn!(container = request.container_id, "undoing what an earlier ADD of this container left");
+    detach::detach(store, lock, &earlier, &request.path)?;
+    Ok(store.lock(attachment)?)
+}
+
+/// Whether the link of that name is still the one that was made. A veth goes with its sandbox.
+pub(super) fn stands(rtnl: &Rtnl, made: &HostLink) -> Result<bool> {
+    Ok(rtnl.link(&made.name)?.is_some_and(|link| link.mac == Some(made.mac)))
+}
+
+/// Names and numbers the host's end. The name follows from the attachment, so that a person finds it again.
+fn host_link(rtnl: &Rtnl, config: &NetworkConfig, attachment: &Attachment) -> Result<HostLink> {
+    let names = (0..8).map(|salt| veth_name(&config.name, attachment, salt));
+    let name = observe::free_name(rtnl, names)?.ok_or(Error::NoFreeName)?;
+    Ok(HostLink { name, mac: random_mac() })
+}
+
+pub(super) fn veth_name(network: &str, attachment: &Attachment, salt: u32) -> String {
+    let Attachment { container_id, ifname } = attachment;
+    format!("veth{:08x}", fnv1a(format!("{network}/{container_id}/{ifname}/{salt}").as_bytes()))
+}
+
+/// FNV-1a, 32 bits: the same on every machine and in every version, unlike the standard library's hashes.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+fn random_mac() -> Mac {
+    Mac::local(RandomState::new().hash_one(0))
+}
+
+fn result(attach: &Attach<'_>, given: Given, bridge_mac: Option<Mac>, sandbox: &Sandbox) -> CniResult {
+    let link = |name: &str, mac: Option<Mac>| Interface {
+        name: name.into(),
+        mac: mac.map(|mac| mac.to_string()).unwrap_or_default(),
+        ..Interface::default()
+    };
+    let mut inside = link(attach.ifname, Some(attach.sandbox_mac));
+    inside.sandbox = sandbox.path().display().to_string();
+    let mut result = CniResult {
+        interfaces: vec![
+            link(&attach.config.bridge, bridge_mac),
+            link(attach.host_link, Some(attach.host_mac)),
+            inside,
+        ],
+        ips: given.ips,
+        routes: given.routes,
+        dns: if attach.config.dns.is_empty() { given.dns } else { attach.config.dns.clone() },
+    };
+    for ip in &mut result.ips {
+        ip.interface = Some(2);
+    }
+    result
+}

@@ -1,0 +1,85 @@
+//! Taking an attachment away, from its record alone: what DEL, GC and a failed ADD do.
+
+use std::path::PathBuf;
+
+use super::{addresses, attach};
+use crate::{
+    cni::Request,
+    config::{Attachment, BridgeConfig, NetworkConfig},
+    error::{Error, Result},
+    nft::{Nft, ruleset::Owner},
+    rtnl::Rtnl,
+    store::{Lock, Record, Store},
+};
+
+/// Takes away all that a record names, then the record. Missing things are success; nothing stops half-way.
+///
+/// # Errors
+/// Everything that could not be taken away; the record stays then, for the next try.
+pub(super) fn detach(store: &Store, lock: Lock, record: &Record, path: &[PathBuf]) -> Result<()> {
+    let mut errors = Vec::new();
+    // Elements before leases: an address is never given again while it is masqueraded for its old owner.
+    // The socket is closed last: closing waits for the kernel to destroy what was deleted.
+    let nft = delete_elements(record).map_err(|error| errors.push(error));
+    errors.extend(delete_host_link(record).err());
+    if errors.is_empty() {
+        errors.extend(addresses::release(store, record, path).err());
+    }
+    if errors.is_empty() {
+        errors.extend(store.remove(lock).err().map(Error::from));
+    }
+    drop(nft);
+    Error::all(errors)
+}
+
+fn delete_elements(record: &Record) -> Result<Option<Nft>> {
+    if record.elements.is_empty() {
+        return Ok(None);
+    }
+    let Some(mut nft) = Nft::existing()? else { return Ok(None) };
+    nft.delete(&record.owned())?;
+    Ok(Some(nft))
+}
+
+/// Deletes the veth, if the link of its name is still the one that was made: the hardware address tells.
+fn delete_host_link(record: &Record) -> Result<()> {
+    let Some(made) = &record.host_link else { return Ok(()) };
+    let rtnl = Rtnl::open()?;
+    match rtnl.link(&made.name)? {
+        Some(link) if link.mac == Some(made.mac) => Ok(rtnl.delete_link(&link)?),
+        _ => Ok(()),
+    }
+}
+
+/// What can be taken away without a record: there never was an ADD, it is undone already, or its record was lost.
+pub(super) fn detach_unrecorded(
+    request: &Request,
+    config: &NetworkConfig,
+    bridge: &BridgeConfig,
+    store: Option<&Store>,
+) -> Result<()> {
+    let mut errors = Vec::new();
+    if store.is_none() {
+        // Not one record of the network is left, so the state folder itself may have been lost.
+        errors.extend(detach_by_name(&config.name, &request.attachment()).err());
+    }
+    errors.extend(addresses::release_unrecorded(request, config, bridge, store).err());
+    Error::all(errors)
+}
+
+/// Takes away what bears the attachment's name in the kernel: its veth, its elements.
+pub(super) fn detach_by_name(network: &str, attachment: &Attachment) -> Result<()> {
+    let rtnl = Rtnl::open()?;
+    if let Some(link) = rtnl.link(&attach::veth_name(network, attachment, 0))?
+        && link.kind.as_deref() == Some("veth")
+    {
+        rtnl.delete_link(&link)?;
+    }
+    if let Some(mut nft) = Nft::existing()? {
+        let owner = Owner::attachment(network, &attachment.container_id, &attachment.ifname);
+        let mut owned = nft.list()?;
+        owned.retain(|element| element.owner == owner);
+        nft.delete(&owned)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! GC: what is stale and only ours, of this network.
+
+use std::collections::HashSet;
+
+use super::{addresses, attach, detach};
+use crate::{
+    cni::Request,
+    config::{Attachment, Mode, NetworkConfig},
+    error::{Error, Result},
+    rtnl::Rtnl,
+    store::{self, Record, Store},
+};
+
+/// Answers GC: goes on after an error and reports all of them.
+pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
+    match &config.mode {
+        Mode::Chained => Ok(()),
+        Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
+        Mode::Bridge(bridge) => {
+            let mut errors = Vec::new();
+            if let Some(store) = Store::existing(&config.state_dir, &config.name)? {
+                errors = collect(request, config, &store)?;
+            }
+            errors.extend(addresses::forward(request, config, bridge).err());
+            Error::all(errors)
+        }
+    }
+}
+
+fn collect(request: &Request, config: &NetworkConfig, store: &Store) -> Result<Vec<Error>> {
+    let valid: Option<HashSet<&Attachment>> = config.valid_attachments.as_ref().map(|list| list.iter().collect());
+    let rtnl = Rtnl::open()?;
+    let mut errors = Vec::new();
+    for attachment in store.list()? {
+        if valid.as_ref().is_some_and(|valid| valid.contains(&attachment)) {
+            continue;
+        }
+        // Somebody is at work on it: it is not stale.
+        let Some(lock) = store.try_lock(&attachment)? else { continue };
+        let collected = match store.read(&attachment) {
+            // Without a list only what is provably dead goes.
+            Ok(Some(record)) if valid.is_none() && lives(&rtnl, &record) => continue,
+            Ok(Some(record)) => detach::detach(store, lock, &record, &request.path),
+            // A lock file that a killed process left.
+            Ok(None) => store.remove(lock).map_err(Error::from),
+            Err(store::Error::Garbled { .. }) => detach::detach_by_name(&config.name, &attachment)
+                .and_then(|()| addresses::release_lost(store, &config.name, &attachment))
+                .and_then(|()| Ok(store.remove(lock)?)),
+            Err(error) => Err(error.into()),
+        };
+        match collected {
+            Ok(()) => tracing::info!(container = attachment.container_id, ifname = attachment.ifname, "collected"),
+            Err(error) => errors.push(error),
+        }
+    }
+    Ok(errors)
+}
+
+/// When it cannot be told, it lives.
+fn lives(rtnl: &Rtnl, record: &Record) -> bool {
+    record.host_link.as_ref().is_some_and(|link| attach::stands(rtnl, link).unwrap_or(true))
+}
