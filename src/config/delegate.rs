@@ -2,12 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{ConfigError, NetworkConfig, bridge::OWN_KEYS, parse::plugin_name};
+use super::{ConfigError, bridge::OWN_KEYS, parse::plugin_name};
 use crate::cni::{json::Object, name};
-
-/// Keys that a runtime puts into the configuration, and that the delegate is to see.
-const FROM_RUNTIME: [&str; 5] =
-    ["runtimeConfig", "args", "prevResult", "cni.dev/valid-attachments", "cni.dev/attachments"];
 
 /// The key `delegate`.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,25 +25,5 @@ impl DelegateConfig {
         }
         let config = root.value("delegate").and_then(Value::as_object).cloned().unwrap_or_default();
         Ok(Some(Self { plugin_type, config }))
-    }
-
-    /// The delegate's configuration as a runtime would hand it over: the object, with the version and the name of the
-    /// network that `config` describes, and with all that the runtime put into `config`.
-    #[must_use]
-    pub fn document(&self, config: &NetworkConfig) -> Value {
-        let mut document = self.config.clone();
-        let mut put = |key: &str, value: Value| {
-            document.retain(|name, _| !name.eq_ignore_ascii_case(key));
-            document.insert(key.to_owned(), value);
-        };
-        put("cniVersion", config.cni_version.as_str().into());
-        put("name", config.name.as_str().into());
-        let raw = Object::root(&config.raw);
-        for key in FROM_RUNTIME {
-            if let Some(value) = raw.raw(key) {
-                put(key, value.clone());
-            }
-        }
-        Value::Object(document)
     }
 }

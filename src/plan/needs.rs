@@ -2,7 +2,7 @@
 
 use crate::{
     config::{BridgeConfig, Mode, NetworkConfig},
-    kernel::feature::{self, FeatureRef, Need},
+    kernel::feature::{self, Need},
 };
 
 /// The features without which an ADD of this configuration cannot work, in the order in which they are ensured.
@@ -22,8 +22,7 @@ pub fn needs(config: &NetworkConfig) -> Vec<Need> {
             .into(),
         Mode::Chained => Vec::new(),
     };
-    // The names were checked when the configuration was read.
-    let asked = config.kernel.modules.iter().flatten().filter_map(|name| FeatureRef::new(name).ok());
+    let asked = config.kernel.modules.iter().flatten().cloned();
     for feature in asked {
         if !needs.iter().any(|need| need.feature == feature) {
             needs.push(Need::new(feature, "\"modules\" of the configuration"));

@@ -114,8 +114,8 @@ pub(super) fn release(store: &Store, record: &Record, path: &[PathBuf]) -> Resul
 }
 
 /// Gives back what an attachment holds beside the records when its record cannot be read.
-pub(super) fn release_lost(store: &Store, network: &str, attachment: &Attachment) -> Result<()> {
-    if let Some(reservations) = Reservations::existing(Some(store), network, None)? {
+pub(super) fn release_garbled(store: &Store, attachment: &Attachment) -> Result<()> {
+    if let Some(reservations) = Reservations::existing(Some(store), store.network(), None)? {
         reservations.release(attachment, &[])?;
     }
     Ok(())

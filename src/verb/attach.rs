@@ -115,9 +115,7 @@ fn make_room(request: &Request, store: &Store, attachment: &Attachment, rtnl: &R
         Ok(Some(earlier)) => earlier,
         Err(store::Error::Garbled { path, .. }) => {
             tracing::warn!(path = %path.display(), "dropping a damaged record");
-            detach::detach_by_name(store.network(), attachment)?;
-            addresses::release_lost(store, store.network(), attachment)?;
-            store.remove(lock)?;
+            detach::detach_garbled(store, lock)?;
             return Ok(store.lock(attachment)?);
         }
         Err(error) => return Err(error.into()),

@@ -3,45 +3,40 @@
 use super::{addresses, detach};
 use crate::{
     cni::Request,
-    config::{BridgeConfig, Mode, NetworkConfig},
+    config::{Mode, NetworkConfig},
     error::Result,
     store::{self, Store},
 };
 
 /// Answers DEL.
+///
+/// The record decides what goes, whatever the configuration says by now; without one, the configuration is asked.
 pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
     for flaw in &config.flaws {
         tracing::warn!(network = config.name, "going on with DEL although {flaw}");
     }
+    let store = Store::existing(&config.state_dir, &config.name)?;
+    let had_record = match &store {
+        Some(store) => del_recorded(store, request)?,
+        None => false,
+    };
     match &config.mode {
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
-        Mode::Bridge(bridge) => del_attachment(request, config, Some(bridge)),
-        // With a flawed configuration the record is all there is to go by.
-        Mode::Chained if !config.flaws.is_empty() => del_attachment(request, config, None),
-        Mode::Chained => Ok(()),
+        Mode::Bridge(bridge) if !had_record => detach::detach_unrecorded(request, config, bridge, store.as_ref()),
+        Mode::Bridge(_) | Mode::Chained => Ok(()),
     }
 }
 
-fn del_attachment(request: &Request, config: &NetworkConfig, bridge: Option<&BridgeConfig>) -> Result<()> {
-    let unrecorded = |store| match bridge {
-        Some(bridge) => detach::detach_unrecorded(request, config, bridge, store),
-        None => Ok(()),
-    };
-    let Some(store) = Store::existing(&config.state_dir, &config.name)? else { return unrecorded(None) };
+/// Takes away what the record names; false when there is none that can be read.
+fn del_recorded(store: &Store, request: &Request) -> Result<bool> {
     let attachment = request.attachment();
     let lock = store.lock(&attachment)?;
     match store.read(&attachment) {
-        Ok(Some(record)) => detach::detach(&store, lock, &record, &request.path),
-        Ok(None) => {
-            store.remove(lock)?;
-            unrecorded(Some(&store))
-        }
+        Ok(Some(record)) => detach::detach(store, lock, &record, &request.path).map(|()| true),
+        Ok(None) => Ok(store.remove(lock).map(|()| false)?),
         Err(error @ store::Error::Garbled { .. }) => {
             tracing::warn!("{error}: going by the attachment's name");
-            detach::detach_by_name(&config.name, &attachment)?;
-            addresses::release_lost(&store, &config.name, &attachment)?;
-            store.remove(lock)?;
-            unrecorded(Some(&store))
+            detach::detach_garbled(store, lock).map(|()| false)
         }
         Err(error) => Err(error.into()),
     }

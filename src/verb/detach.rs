@@ -67,8 +67,16 @@ pub(super) fn detach_unrecorded(
     Error::all(errors)
 }
 
+/// Takes away what bears the attachment's name when its record cannot be read, then the record.
+pub(super) fn detach_garbled(store: &Store, lock: Lock) -> Result<()> {
+    let attachment = lock.attachment().clone();
+    detach_by_name(store.network(), &attachment)?;
+    addresses::release_garbled(store, &attachment)?;
+    Ok(store.remove(lock)?)
+}
+
 /// Takes away what bears the attachment's name in the kernel: its veth, its elements.
-pub(super) fn detach_by_name(network: &str, attachment: &Attachment) -> Result<()> {
+fn detach_by_name(network: &str, attachment: &Attachment) -> Result<()> {
     let rtnl = Rtnl::open()?;
     if let Some(link) = rtnl.link(&attach::veth_name(network, attachment, 0))?
         && link.kind.as_deref() == Some("veth")

@@ -43,9 +43,7 @@ fn collect(request: &Request, config: &NetworkConfig, store: &Store) -> Result<V
             Ok(Some(record)) => detach::detach(store, lock, &record, &request.path),
             // A lock file that a killed process left.
             Ok(None) => store.remove(lock).map_err(Error::from),
-            Err(store::Error::Garbled { .. }) => detach::detach_by_name(&config.name, &attachment)
-                .and_then(|()| addresses::release_lost(store, &config.name, &attachment))
-                .and_then(|()| Ok(store.remove(lock)?)),
+            Err(store::Error::Garbled { .. }) => detach::detach_garbled(store, lock),
             Err(error) => Err(error.into()),
         };
         match collected {

@@ -4,9 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{
-    bridge_of, delegated, fixed, host_local_of, native, parse, parse_for, request, request_with, static_of, with,
-};
+use super::{bridge_of, fixed, host_local_of, native, parse, parse_for, request, request_with, static_of, with};
 use crate::{
     cni::{Verb, Version, mac::Mac},
     config::{Attachment, IpamConfig, LoaderName, LogLevel, Mode, NetworkConfig, Range, UnknownKey},
@@ -164,30 +162,6 @@ fn who_builds_the_network() {
     let dhcp = mode("ipam", json!({ "type": "dhcp" }));
     let Some(IpamConfig::Exec { plugin_type }) = &bridge_of(&dhcp).ipam else { panic!() };
     assert_eq!(plugin_type, "dhcp");
-}
-
-#[test]
-fn a_delegate_sees_what_the_runtime_put_in() {
-    let mut config = with(&delegated(), "/runtimeConfig", json!({ "portMappings": [{ "hostPort": 80 }] }));
-    config["args"] = json!({ "cni": { "x": 1 } });
-    config["prevResult"] = json!({ "ips": [] });
-    config["cni.dev/attachments"] = Value::Null;
-    config["delegate"]["Name"] = "other".into();
-    let config = parse_for(&config, &request_with("FOO=1")).unwrap();
-    let Mode::Delegate(delegate) = &config.mode else { panic!() };
-    assert_eq!(
-        delegate.document(&config),
-        json!({
-            "cniVersion": "1.0.0",
-            "name": "net1",
-            "type": "ptp",
-            "ipam": { "type": "dhcp" },
-            "runtimeConfig": { "portMappings": [{ "hostPort": 80 }] },
-            "args": { "cni": { "x": 1 } },
-            "prevResult": { "ips": [] },
-            "cni.dev/attachments": null,
-        })
-    );
 }
 
 #[test]
