@@ -13,10 +13,7 @@
 
 use std::{cell::OnceCell, collections::HashSet, fmt, fs::File, net::IpAddr, path::Path};
 
-use nix::{
-    fcntl::Flock,
-    sys::stat::{FileStat, Mode},
-};
+use nix::sys::stat::{FileStat, Mode};
 
 use crate::{
     config::Attachment,
@@ -96,7 +93,7 @@ impl LeaseFolder {
     }
 
     /// Keeps others, the reference plugin included, out while it lives.
-    pub(super) fn lock(&self) -> Result<Flock<File>, IoError> {
+    pub(super) fn lock(&self) -> Result<File, IoError> {
         lock_file(&self.folder, LOCK)
     }
 

@@ -9,10 +9,7 @@ use std::{
     path::Path,
 };
 
-use nix::{
-    fcntl::Flock,
-    sys::stat::{FileStat, Mode},
-};
+use nix::sys::stat::{FileStat, Mode};
 
 use super::{claim::Claim, lease_folder::LeaseFolder};
 pub use super::{
@@ -137,7 +134,7 @@ impl Reservations {
         claim: &mut Claim<'_>,
         number: usize,
         set: &RangeSet,
-        lock: &mut Option<Flock<File>>,
+        lock: &mut Option<File>,
         reclaim: &mut Reclaim<'_>,
     ) -> Result<Lease, Error> {
         if let Some(lease) = self.try_next(claim, number, set)? {

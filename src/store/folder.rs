@@ -103,11 +103,16 @@ impl Folder {
 
     /// A file's content; None when it is not there.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, IoError> {
-        let fd = found(openat(self, name, OFlag::O_RDONLY | FILE, Mode::empty()));
-        let Some(fd) = fd.map_err(|errno| self.failed("open", name, errno))? else { return Ok(None) };
+        let Some(mut file) = self.open_existing(name)? else { return Ok(None) };
         let mut content = Vec::new();
-        File::from(fd).read_to_end(&mut content).map_err(|source| self.failed("read", name, source))?;
+        file.read_to_end(&mut content).map_err(|source| self.failed("read", name, source))?;
         Ok(Some(content))
+    }
+
+    /// Opens a file to read; None when it is not there.
+    pub(crate) fn open_existing(&self, name: &str) -> Result<Option<File>, IoError> {
+        let fd = found(openat(self, name, OFlag::O_RDONLY | FILE, Mode::empty()));
+        Ok(fd.map_err(|errno| self.failed("open", name, errno))?.map(File::from))
     }
 
     /// Opens a file to read and write, created empty (mode 0600) when it is not there.

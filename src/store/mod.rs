@@ -34,7 +34,7 @@ pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, State};
 
 use self::{
     folder::{Folder, failed},
-    lock::{lock_file, try_lock_file},
+    lock::{lock_existing_file, lock_file, try_lock_file},
 };
 use crate::{cni::name, config::Attachment};
 
@@ -122,7 +122,10 @@ impl Store {
             Some(state) => state,
             None => create_state_folder(state_dir)?,
         };
-        Self::of(state.ensure_subfolder(network, OURS_ALONE)?, network)
+        let folder = state.ensure_subfolder(network, OURS_ALONE)?;
+        let attachments = folder.ensure_subfolder(ATTACHMENTS, OURS_ALONE)?;
+        let locks = folder.ensure_subfolder(LOCKS, OURS_ALONE)?;
+        Ok(Self { folder, attachments, locks, network: network.into(), boot: BootId::current()? })
     }
 
     /// The store of a network; None, and nothing made, when it has none.
@@ -132,13 +135,11 @@ impl Store {
     pub fn existing(state_dir: &Path, network: &str) -> Result<Option<Self>, Error> {
         check_identifier("network name", network)?;
         let Some(state) = state_folder(state_dir)? else { return Ok(None) };
-        state.subfolder(network)?.map(|folder| Self::of(folder, network)).transpose()
-    }
-
-    fn of(folder: Folder, network: &str) -> Result<Self, Error> {
-        let attachments = folder.ensure_subfolder(ATTACHMENTS, OURS_ALONE)?;
-        let locks = folder.ensure_subfolder(LOCKS, OURS_ALONE)?;
-        Ok(Self { folder, attachments, locks, network: network.into(), boot: BootId::current()? })
+        let Some(folder) = state.subfolder(network)? else { return Ok(None) };
+        // Someone killed while making them has made nothing else.
+        let Some(attachments) = folder.subfolder(ATTACHMENTS)? else { return Ok(None) };
+        let Some(locks) = folder.subfolder(LOCKS)? else { return Ok(None) };
+        Ok(Some(Self { folder, attachments, locks, network: network.into(), boot: BootId::current()? }))
     }
 
     /// The boot that runs now.
@@ -164,6 +165,16 @@ impl Store {
     pub fn lock(&self, attachment: &Attachment) -> Result<Lock, Error> {
         let file = lock_file(&self.locks, &file_name(attachment)?)?;
         Ok(Lock::new(attachment.clone(), file))
+    }
+
+    /// As [`Store::lock`], for whoever makes nothing; None when no ADD has begun since the last DEL. So DEL needs no
+    /// room on the disk.
+    ///
+    /// # Errors
+    /// As [`Store::lock`].
+    pub fn lock_existing(&self, attachment: &Attachment) -> Result<Option<Lock>, Error> {
+        let file = lock_existing_file(&self.locks, &file_name(attachment)?)?;
+        Ok(file.map(|file| Lock::new(attachment.clone(), file)))
     }
 
     /// As [`Store::lock`]; None at once when somebody works on it.
