@@ -219,18 +219,36 @@ impl Reservations {
         Ok(self.leases.index().map(|index| index.stat(name)).transpose()?.flatten())
     }
 
-    /// Gives back what an attachment holds that has neither a record nor an index entry: the reference plugin made it.
+    /// Gives back what an attachment without a record holds: the reference plugin made it, or the record was lost.
     /// Reads every lease.
     ///
     /// # Errors
     /// A file operation that failed.
     pub fn release_unrecorded(&self, owner: &Attachment) -> Result<Vec<IpAddr>, Error> {
+        self.release(owner, &[])?;
         let _lock = self.leases.lock()?;
         let held = self.leases.search(owner)?;
         for address in &held {
             self.leases.folder.unlink(&address.to_string())?;
         }
         Ok(held)
+    }
+
+    /// Takes back what attachments that are gone hold of these sets; says how many addresses that frees.
+    ///
+    /// # Errors
+    /// A file operation that failed.
+    pub fn reclaim(&self, sets: &[RangeSet], reclaim: &mut Reclaim<'_>) -> Result<usize, Error> {
+        let _lock = self.leases.lock()?;
+        sets.iter().map(|set| self.reclaim_from(set, reclaim)).sum()
+    }
+
+    /// Who holds the address; None when nobody does.
+    ///
+    /// # Errors
+    /// A file operation that failed.
+    pub fn holder(&self, address: IpAddr) -> Result<Option<Holder>, Error> {
+        Ok(self.leases.holder(address)?)
     }
 
     /// Whether the attachment holds the address.

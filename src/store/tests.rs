@@ -103,6 +103,62 @@ fn damaged_records_are_told_apart_from_missing_ones_and_can_be_removed() {
 }
 
 #[test]
+fn a_reader_sees_the_old_record_or_the_new() {
+    let fixture = Fixture::new();
+    let (store, one) = (&fixture.store, attachment("c1"));
+    let lock = store.lock(&one).unwrap();
+    let mut record = record(store, &one);
+    store.write(&lock, &record).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                store.read(&one).unwrap().unwrap();
+            }
+        });
+        for length in (0..3000).map(|turn| turn % 7 * 100) {
+            record.bridge = Some("b".repeat(length));
+            store.write(&lock, &record).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn only_what_is_proven_dead_is_locked_as_dead() {
+    let fixture = Fixture::new();
+    let (store, one) = (&fixture.store, attachment("c1"));
+    let dead = |store: &Store, lives| store.lock_if_dead(&one, |_| lives).unwrap().is_some();
+    assert!(!dead(store, false), "of this one nothing is known");
+    assert_eq!(store.list().unwrap(), []);
+
+    let lock = store.lock(&one).unwrap();
+    let mut record = record(store, &one);
+    store.write(&lock, &record).unwrap();
+    assert!(!dead(store, false), "somebody works on it");
+    drop(lock);
+    assert!(dead(store, true), "its namespace is gone, and it had no link");
+
+    let mut becomes = |change: &dyn Fn(&mut Record)| {
+        change(&mut record);
+        store.write(&store.lock(&one).unwrap(), &record).unwrap();
+    };
+    becomes(&|record| {
+        record.host_link = Some(HostLink { name: "veth1".into(), mac: "02:00:00:00:00:01".parse().unwrap() })
+    });
+    assert!(!dead(store, true), "its link lives");
+    assert!(dead(store, false));
+    becomes(&|record| {
+        record.netns = Netns { path: "/proc/self/ns/net".into(), id: NetnsId::own().unwrap() };
+    });
+    assert!(!dead(store, false), "its namespace lives");
+    becomes(&|record| record.boot_id = BootId::parse("0-0").unwrap());
+    assert!(dead(store, true), "it is of an older boot");
+    fs::write(fixture.path("attachments/c1@eth0"), "").unwrap();
+    assert!(store.lock_if_dead(&one, |_| false).is_err(), "of a damaged record nothing is known");
+}
+
+#[test]
 fn a_lock_is_had_by_one_and_survives_the_removal_of_its_file() {
     let fixture = Fixture::new();
     let (store, one) = (&fixture.store, attachment("c1"));

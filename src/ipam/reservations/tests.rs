@@ -193,9 +193,30 @@ fn a_full_set_takes_back_what_the_dead_hold_and_nothing_else() {
         let leases = fixture.open().reserve(&attachment("new"), &sets, &[], &mut dead).unwrap();
         assert_eq!(leases[0].address.to_string(), "10.1.0.3/16");
         drop(busy);
+        assert_eq!(fixture.open().reclaim(&sets, &mut dead).unwrap(), 2, "busy and new");
+        fixture.reserve("new", &sets, &["10.1.0.3"]).unwrap();
+        fixture.reserve("another", &sets, &[]).unwrap();
         fixture.open().release(&attachment("dead"), &[ip("10.1.0.3")]).unwrap();
         assert_eq!(fixture.leases(), ["10.1.0.2", "10.1.0.3", "10.1.0.4"]);
         assert!(fixture.open().is_held_by(&attachment("new"), ip("10.1.0.3")).unwrap());
+    });
+}
+
+#[test]
+fn what_the_dead_gave_back_meanwhile_is_not_taken_from_its_new_holder() {
+    both(|fixture| {
+        let sets = [set("10.1.0.2", "10.1.0.2")];
+        fixture.reserve("dead", &sets, &[]).unwrap();
+        // Its DEL comes through, and another gets the address, just before the lock is ours.
+        let mut quick = |dead: &Attachment| {
+            assert_eq!(dead, &attachment("dead"));
+            fixture.open().release(dead, &[]).unwrap();
+            fs::write(fixture.folder().join("10.1.0.2"), "quick\r\neth0").unwrap();
+            fixture.store.try_lock(dead).unwrap()
+        };
+        let error = fixture.open().reserve(&attachment("new"), &sets, &[], &mut quick).unwrap_err();
+        assert!(matches!(error, Error::Exhausted { .. }), "{error}");
+        assert_eq!(fs::read_to_string(fixture.folder().join("10.1.0.2")).unwrap(), "quick\r\neth0");
     });
 }
 
@@ -257,6 +278,8 @@ fn leases_of_the_reference_are_found_by_their_content() {
         fs::write(fixture.folder_made().join(name), content).unwrap();
     }
     assert!(fixture.open().is_held_by(&attachment("c1"), ip("10.1.0.2")).unwrap());
+    assert_eq!(fixture.open().holder(ip("10.1.0.6")).unwrap(), Some(Holder::Attachment(attachment("c3"))));
+    assert_eq!(fixture.open().holder(ip("10.1.0.7")).unwrap(), None);
     assert_eq!(fixture.open().release_unrecorded(&attachment("c1")).unwrap(), [ip("10.1.0.2")]);
     assert_eq!(fixture.open().release_unrecorded(&attachment("c2")).unwrap(), [ip("10.1.0.5")]);
     fixture.open().release(&attachment("c3"), &[ip("10.1.0.6")]).unwrap();
@@ -278,6 +301,16 @@ fn leases_in_the_references_own_folder_are_respected() {
     assert_eq!(open().usage(&sets).unwrap(), [Usage { capacity: 2, held: 2 }]);
     let error = open().reserve(&attachment("c2"), &sets, &[], &mut nobody_is_dead).unwrap_err();
     assert!(matches!(&error, Error::Exhausted { held, .. } if held.reference == 1 && held.ours == 1), "{error}");
+}
+
+#[test]
+fn a_lost_record_leaves_neither_lease_nor_index_entry() {
+    both(|fixture| {
+        fixture.reserve("c1", &[set("10.1.0.2", "10.1.0.9"), set6()], &[]).unwrap();
+        fixture.open().release_unrecorded(&attachment("c1")).unwrap();
+        assert!(fixture.leases().is_empty());
+        assert_eq!(fixture.open().owners().unwrap(), []);
+    });
 }
 
 #[test]
