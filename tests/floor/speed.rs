@@ -26,6 +26,7 @@ const SETTLE: Duration = Duration::from_millis(40);
 fn main() {
     let rounds: usize = std::env::var("ROUNDS").map_or(40, |rounds| rounds.parse().expect("ROUNDS is a number"));
     let folder = tempfile::tempdir().unwrap();
+    let machine = sh("uname -sr; nproc; cut -d ' ' -f 1 /proc/loadavg");
     let mut variants = variants(folder.path());
     for round in 0..WARM_UP + rounds {
         let first = round % variants.len();
@@ -35,7 +36,9 @@ fn main() {
         }
         variants.rotate_right(first);
     }
-    report(&variants, rounds);
+    let machine: Vec<&str> = machine.lines().collect();
+    println!("\n{rounds} rounds, interleaved; {}, {} CPUs, load before {}", machine[0], machine[1], machine[2]);
+    report(&variants);
 }
 
 /// A way to do the same thing.
@@ -192,9 +195,11 @@ fn quantile(samples: &[Sample], part: f64, time: impl Fn(&Sample) -> Duration) -
     times[((times.len() - 1) as f64 * part).round() as usize]
 }
 
-fn report(variants: &[Variant], rounds: usize) {
-    println!("\n{rounds} rounds, interleaved, on {}", sh("uname -sr; nproc").trim().replace('\n', ", CPUs: "));
-    println!("\n{:8} {:26} {:>9} {:>15} {:>8} {:>9}", "", "", "median ms", "quartiles", "x floor", "CPU ms");
+fn report(variants: &[Variant]) {
+    println!(
+        "\n{:8} {:26} {:>9} {:>8} {:>9} {:>15} {:>8}",
+        "", "", "median ms", "x floor", "lowest", "quartiles", "CPU ms"
+    );
     for operation in OPERATIONS {
         let mut floor = None;
         for variant in variants {
@@ -208,9 +213,9 @@ fn report(variants: &[Variant], rounds: usize) {
                 floor = Some(median);
             }
             let ratio = floor.map_or_else(|| "-".to_owned(), |floor| format!("{:.2}", median / floor));
-            let spread = format!("{:.2} - {:.2}", wall(0.25), wall(0.75));
+            let (lowest, spread) = (wall(0.0), format!("{:.2} - {:.2}", wall(0.25), wall(0.75)));
             let cpu = quantile(&samples, 0.5, |sample| sample.cpu);
-            println!("{operation:8} {:26} {median:9.2} {spread:>15} {ratio:>8} {cpu:9.2}", variant.name);
+            println!("{operation:8} {:26} {median:9.2} {ratio:>8} {lowest:9.2} {spread:>15} {cpu:8.2}", variant.name);
         }
     }
 }
