@@ -58,6 +58,23 @@ fn names_say_something() {
     nothing_breaks(&["src"], rules::names_say_something);
 }
 
+#[test]
+fn the_map_names_every_room() {
+    let lib = Source::parse("src/lib.rs", &text("src/lib.rs"));
+    nothing(rules::rooms_not_on_the_map(&lib, &text("ARCHITECTURE.md")));
+}
+
+#[test]
+fn the_readme_mentions_everything_that_help_offers() {
+    let help = Command::new(env!("CARGO_BIN_EXE_groundwork")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(rules::offers(&help).len() > 3, "--help offers little:\n{help}");
+    nothing(rules::offers_not_mentioned(&help, &text("README.md")));
+    nothing(rules::offers_not_mentioned(&help, &text("CHANGELOG.md")));
+    let verbs = "Commands:\n  add\n  del\n  check\n  gc\n  status\n  version\n";
+    nothing(rules::offers_not_mentioned(verbs, &text("README.md").to_lowercase()));
+}
+
 /// It runs in any mount namespace: no dynamic loader is asked for.
 #[test]
 fn the_binary_is_static() {

@@ -177,7 +177,8 @@ pub(crate) fn offers(help: &str) -> Vec<String> {
     for line in help.lines() {
         if !line.starts_with(' ') {
             in_commands = line.to_lowercase().starts_with("commands");
-        } else if let (true, Some(command)) = (in_commands, line.split_whitespace().next()) {
+        } else if let (true, Some(command)) = (in_commands, line.split_whitespace().find(|word| *word != "groundwork"))
+        {
             let indent = line.len() - line.trim_start().len();
             if indent <= 4 && command.chars().all(|letter| letter.is_ascii_lowercase()) {
                 offers.push(command.to_owned());

@@ -108,7 +108,7 @@ fn names_that_say_nothing_are_found() {
 
 #[test]
 fn offers_that_no_document_mentions_are_found() {
-    let help = "usage: x\n\nCommands:\n  doctor  looks; with --json for programs\n          (loads nothing)\n  plan    --config FILE\n\nOptions:\n  -h, --help\n";
+    let help = "usage: x\n\nCommands:\n  doctor  looks; with --json for programs\n          (loads nothing)\n  groundwork plan --config FILE\n\nOptions:\n  -h, --help\n";
     assert_eq!(offers(help), ["--config", "--help", "--json", "doctor", "plan"]);
     assert_eq!(offers_not_mentioned(help, "`doctor --json`, `plan --config-file`, --help"), ["--config"]);
     assert_eq!(offers_not_mentioned(help, "planning, --helper"), offers(help));
