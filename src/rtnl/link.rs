@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 use netlink_packet_route::link::{
     InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
     LinkInfo, LinkMessage,
@@ -121,7 +122,9 @@ impl Rtnl {
             .append_info_data(InfoBridgePort::HairpinMode(flags.hairpin))
             .append_info_data(InfoBridgePort::Isolated(flags.isolated))
             .build();
-        self.run(self.handle.link().set(message).execute(), || format!("ip link set {name} type bridge_slave {flags}"))
+        // RTM_SETLINK ignores a port's settings; RTM_NEWLINK without NLM_F_CREATE changes them.
+        let request = self.handle.link().add(message).set_flags(NLM_F_REQUEST | NLM_F_ACK);
+        self.run(request.execute(), || format!("ip link set {name} type bridge_slave {flags}"))
     }
 
     /// Deletes a link; for a veth, both ends. Gone already is success.
