@@ -9,7 +9,10 @@ use std::{
     path::Path,
 };
 
-use nix::sys::stat::{FileStat, Mode};
+use nix::{
+    fcntl::OFlag,
+    sys::stat::{FileStat, Mode},
+};
 
 use super::{claim::Claim, lease_folder::LeaseFolder};
 pub use super::{
@@ -314,7 +317,7 @@ struct Hint {
 
 impl Hint {
     fn open(folder: &Folder, set: usize) -> Result<Self, IoError> {
-        let mut file = folder.open_file(&format!("last_reserved_ip.{set}"))?;
+        let mut file = folder.open_file(&format!("last_reserved_ip.{set}"), OFlag::O_RDWR)?;
         let mut content = Vec::new();
         let _ = file.read_to_end(&mut content);
         Ok(Self { file, content })

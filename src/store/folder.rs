@@ -11,7 +11,7 @@ use std::{
 use nix::{
     dir::Dir,
     errno::Errno,
-    fcntl::{AtFlags, OFlag, open, openat, renameat},
+    fcntl::{AtFlags, OFlag, open, openat},
     sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat},
     unistd::{UnlinkatFlags, linkat, unlinkat},
 };
@@ -103,21 +103,21 @@ impl Folder {
 
     /// A file's content; None when it is not there.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, IoError> {
-        let Some(mut file) = self.open_existing(name)? else { return Ok(None) };
+        let Some(mut file) = self.open_existing(name, OFlag::O_RDONLY)? else { return Ok(None) };
         let mut content = Vec::new();
         file.read_to_end(&mut content).map_err(|source| self.failed("read", name, source))?;
         Ok(Some(content))
     }
 
-    /// Opens a file to read; None when it is not there.
-    pub(crate) fn open_existing(&self, name: &str) -> Result<Option<File>, IoError> {
-        let fd = found(openat(self, name, OFlag::O_RDONLY | FILE, Mode::empty()));
+    /// Opens a file; None when it is not there.
+    pub(crate) fn open_existing(&self, name: &str, how: OFlag) -> Result<Option<File>, IoError> {
+        let fd = found(openat(self, name, how | FILE, Mode::empty()));
         Ok(fd.map_err(|errno| self.failed("open", name, errno))?.map(File::from))
     }
 
-    /// Opens a file to read and write, created empty (mode 0600) when it is not there.
-    pub(crate) fn open_file(&self, name: &str) -> Result<File, IoError> {
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | FILE;
+    /// Opens a file, created empty (mode 0600) when it is not there.
+    pub(crate) fn open_file(&self, name: &str, how: OFlag) -> Result<File, IoError> {
+        let flags = how | OFlag::O_CREAT | FILE;
         openat(self, name, flags, owner_only()).map(File::from).map_err(|errno| self.failed("open", name, errno))
     }
 
@@ -134,20 +134,6 @@ impl Folder {
             self.failed("write", name, source)
         })?;
         Ok(true)
-    }
-
-    /// Puts content in the place of a file at once: a reader sees the old or the new, never a part. `temporary` may be
-    /// a leftover of someone killed in the middle of this. `sync` makes the new content survive a power cut.
-    pub(crate) fn replace(&self, name: &str, temporary: &str, content: &[u8], sync: bool) -> Result<(), IoError> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | FILE;
-        let fd = openat(self, temporary, flags, owner_only());
-        let mut file = File::from(fd.map_err(|errno| self.failed("create", temporary, errno))?);
-        let written = file.write_all(content).and_then(|()| if sync { file.sync_data() } else { Ok(()) });
-        written.map_err(|source| {
-            let _ = unlinkat(self, temporary, UnlinkatFlags::NoRemoveDir);
-            self.failed("write", temporary, source)
-        })?;
-        renameat(self, temporary, self, name).map_err(|errno| self.failed("replace", name, errno))
     }
 
     /// Gives a file of another folder a name in this one; false, and nothing done, when the name is taken.

@@ -1,40 +1,21 @@
-//! One lock per attachment, held by a verb for as long as it works on it. The kernel lets go of it when its holder
-//! ends, however it ends.
+//! flock(2) on files that may lose their names. The kernel lets go of a lock when its holder ends, however it ends.
 
 use std::{
     fs::{File, TryLockError},
     io::ErrorKind,
 };
 
-use nix::sys::stat::fstat;
+use nix::{fcntl::OFlag, sys::stat::fstat};
 
 use super::folder::{Folder, IoError};
-use crate::config::Attachment;
 
-/// The right to work on one attachment of one network.
-#[derive(Debug)]
-#[must_use = "dropping it lets others in"]
-pub struct Lock {
-    pub(super) attachment: Attachment,
-    _file: File,
-}
-
-impl Lock {
-    /// Whose it is.
-    #[must_use]
-    pub const fn attachment(&self) -> &Attachment {
-        &self.attachment
-    }
-
-    pub(super) const fn new(attachment: Attachment, file: File) -> Self {
-        Self { attachment, _file: file }
-    }
-}
+/// How the files that are locked are opened: records are appended to.
+const HOW: OFlag = OFlag::O_RDWR.union(OFlag::O_APPEND);
 
 /// Locks the file of a name, made when it is not there, once nobody else holds it.
 pub(crate) fn lock_file(folder: &Folder, name: &str) -> Result<File, IoError> {
     loop {
-        if let Some(locked) = acquire(folder.open_file(name)?, folder, name, Wait::Yes)? {
+        if let Some(locked) = acquire(folder.open_file(name, HOW)?, folder, name, Wait::Yes)? {
             return Ok(locked);
         }
     }
@@ -42,7 +23,7 @@ pub(crate) fn lock_file(folder: &Folder, name: &str) -> Result<File, IoError> {
 
 /// As [`lock_file`]; None when there is no such file.
 pub(super) fn lock_existing_file(folder: &Folder, name: &str) -> Result<Option<File>, IoError> {
-    while let Some(file) = folder.open_existing(name)? {
+    while let Some(file) = folder.open_existing(name, HOW)? {
         if let Some(locked) = acquire(file, folder, name, Wait::Yes)? {
             return Ok(Some(locked));
         }
@@ -50,9 +31,10 @@ pub(super) fn lock_existing_file(folder: &Folder, name: &str) -> Result<Option<F
     Ok(None)
 }
 
-/// As [`lock_file`]; None at once when somebody else holds it.
-pub(super) fn try_lock_file(folder: &Folder, name: &str) -> Result<Option<File>, IoError> {
-    acquire(folder.open_file(name)?, folder, name, Wait::No)
+/// As [`lock_existing_file`]; None at once also when somebody else holds it.
+pub(super) fn try_lock_existing_file(folder: &Folder, name: &str) -> Result<Option<File>, IoError> {
+    let Some(file) = folder.open_existing(name, HOW)? else { return Ok(None) };
+    acquire(file, folder, name, Wait::No)
 }
 
 #[derive(Clone, Copy)]
@@ -63,7 +45,7 @@ enum Wait {
 
 /// None when somebody else holds it, or when it has lost its name.
 ///
-/// Lock files are removed by whoever holds them. So the file that we got may have lost its name while we waited for
+/// A locked file is removed by whoever holds it. So the file that we got may have lost its name while we waited for
 /// it, and another may bear that name: only a lock on a file that still has a name counts.
 fn acquire(file: File, folder: &Folder, name: &str, wait: Wait) -> Result<Option<File>, IoError> {
     loop {

@@ -1,18 +1,20 @@
 //! Attachment records and their locks under the state folder.
 //!
 //! ```text
-//! <stateDir>/<network>/attachments/<container>@<interface>    the record, JSON
-//! <stateDir>/<network>/locks/<container>@<interface>          flock(2), held by the verb at work
+//! <stateDir>/<network>/attachments/<container>@<interface>    the record, and its lock
 //! <stateDir>/<network>/leases/                                see `ipam::reservations`
 //! ```
 //!
-//! A record is replaced as a whole (temporary file, rename), so it is never half there. It is not synced to disk: what
-//! it stands for ends with the boot, and the state folder's default lies in memory. The exception is a record that
-//! names another plugin, whose own reservations may outlive the boot.
+//! A record is a file of JSON documents, one a line, of which the last counts: to write it is to append a line. So it
+//! is never half there, costs one system call, and stays one file, on which flock(2) serves as the attachment's lock.
+//! An empty one is no record: somebody holds the lock, or was killed before the first line.
+//!
+//! It is not synced to disk: what it stands for ends with the boot, and the state folder's default lies in memory. The
+//! exception is a record that names another plugin, whose own reservations may outlive the boot.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -29,12 +31,11 @@ mod record;
 
 pub use boot::BootId;
 pub use folder::IoError;
-pub use lock::Lock;
 pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, State};
 
 use self::{
     folder::{Folder, failed},
-    lock::{lock_existing_file, lock_file, try_lock_file},
+    lock::{lock_existing_file, lock_file, try_lock_existing_file},
 };
 use crate::{cni::name, config::Attachment};
 
@@ -42,7 +43,6 @@ use crate::{cni::name, config::Attachment};
 pub const DEFAULT_STATE_DIR: &str = "/run/groundwork";
 
 const ATTACHMENTS: &str = "attachments";
-const LOCKS: &str = "locks";
 const OURS_ALONE: Mode = Mode::S_IRWXU;
 
 /// What went wrong with the state folder.
@@ -106,7 +106,6 @@ pub enum Unsafe {
 pub struct Store {
     folder: Folder,
     attachments: Folder,
-    locks: Folder,
     network: String,
     boot: BootId,
 }
@@ -124,8 +123,7 @@ impl Store {
         };
         let folder = state.ensure_subfolder(network, OURS_ALONE)?;
         let attachments = folder.ensure_subfolder(ATTACHMENTS, OURS_ALONE)?;
-        let locks = folder.ensure_subfolder(LOCKS, OURS_ALONE)?;
-        Ok(Self { folder, attachments, locks, network: network.into(), boot: BootId::current()? })
+        Ok(Self { folder, attachments, network: network.into(), boot: BootId::current()? })
     }
 
     /// The store of a network; None, and nothing made, when it has none.
@@ -136,10 +134,9 @@ impl Store {
         check_identifier("network name", network)?;
         let Some(state) = state_folder(state_dir)? else { return Ok(None) };
         let Some(folder) = state.subfolder(network)? else { return Ok(None) };
-        // Someone killed while making them has made nothing else.
+        // Someone killed before making it has made nothing else.
         let Some(attachments) = folder.subfolder(ATTACHMENTS)? else { return Ok(None) };
-        let Some(locks) = folder.subfolder(LOCKS)? else { return Ok(None) };
-        Ok(Some(Self { folder, attachments, locks, network: network.into(), boot: BootId::current()? }))
+        Ok(Some(Self { folder, attachments, network: network.into(), boot: BootId::current()? }))
     }
 
     /// The boot that runs now.
@@ -163,8 +160,8 @@ impl Store {
     /// # Errors
     /// A name that is none, a file operation that failed.
     pub fn lock(&self, attachment: &Attachment) -> Result<Lock, Error> {
-        let file = lock_file(&self.locks, &file_name(attachment)?)?;
-        Ok(Lock::new(attachment.clone(), file))
+        let file = lock_file(&self.attachments, &file_name(attachment)?)?;
+        Ok(Lock { attachment: attachment.clone(), file })
     }
 
     /// As [`Store::lock`], for whoever makes nothing; None when no ADD has begun since the last DEL. So DEL needs no
@@ -173,17 +170,17 @@ impl Store {
     /// # Errors
     /// As [`Store::lock`].
     pub fn lock_existing(&self, attachment: &Attachment) -> Result<Option<Lock>, Error> {
-        let file = lock_existing_file(&self.locks, &file_name(attachment)?)?;
-        Ok(file.map(|file| Lock::new(attachment.clone(), file)))
+        let file = lock_existing_file(&self.attachments, &file_name(attachment)?)?;
+        Ok(file.map(|file| Lock { attachment: attachment.clone(), file }))
     }
 
-    /// As [`Store::lock`]; None at once when somebody works on it.
+    /// As [`Store::lock_existing`]; None at once also when somebody works on it.
     ///
     /// # Errors
     /// As [`Store::lock`].
     pub fn try_lock(&self, attachment: &Attachment) -> Result<Option<Lock>, Error> {
-        let file = try_lock_file(&self.locks, &file_name(attachment)?)?;
-        Ok(file.map(|file| Lock::new(attachment.clone(), file)))
+        let file = try_lock_existing_file(&self.attachments, &file_name(attachment)?)?;
+        Ok(file.map(|file| Lock { attachment: attachment.clone(), file }))
     }
 
     /// The lock of an attachment that is dead for sure: nobody works on it, and its record is of an older boot, or
@@ -197,10 +194,7 @@ impl Store {
         link_lives: impl FnOnce(&HostLink) -> bool,
     ) -> Result<Option<Lock>, Error> {
         let Some(lock) = self.try_lock(attachment)? else { return Ok(None) };
-        let Some(record) = self.read(attachment)? else {
-            self.remove(lock)?; // its file, that we may just have made
-            return Ok(None);
-        };
+        let Some(record) = self.read(attachment)? else { return Ok(None) };
         let gone = record.netns.is_gone() && !record.host_link.as_ref().is_some_and(link_lives);
         Ok((record.boot_id != self.boot || gone).then_some(lock))
     }
@@ -211,15 +205,14 @@ impl Store {
     /// [`Error::Garbled`] and [`Error::Newer`] when there is a record and it cannot be read: DEL and GC go on with the
     /// names alone, and remove it.
     pub fn read(&self, attachment: &Attachment) -> Result<Option<Record>, Error> {
-        #[derive(serde::Deserialize)]
-        struct Head {
-            format: u32,
-        }
         let name = file_name(attachment)?;
-        let Some(content) = self.attachments.read(&name)? else { return Ok(None) };
-        serde_json::from_slice(&content).map(Some).map_err(|source| {
+        let Some(content) = self.attachments.read(&name)?.filter(|content| !content.is_empty()) else {
+            return Ok(None);
+        };
+        let line = last_line(&content);
+        serde_json::from_slice(line).map(Some).map_err(|source| {
             let path = self.attachments.path().join(&name);
-            match serde_json::from_slice(&content) {
+            match serde_json::from_slice(line) {
                 Ok(Head { format }) if format > FORMAT => Error::Newer { path, format },
                 _ => Error::Garbled { path, source },
             }
@@ -232,34 +225,66 @@ impl Store {
     /// A file operation that failed; the old record then still stands.
     pub fn write(&self, lock: &Lock, record: &Record) -> Result<(), Error> {
         let name = file_name(&lock.attachment)?;
-        let content = serde_json::to_vec(record)
-            .map_err(|source| self.attachments.failed("express as JSON the record", &name, source))?;
-        Ok(self.attachments.replace(&name, &temporary(&name), &content, record.outlives_boot())?)
+        let failed = |source: std::io::Error| self.attachments.failed("write", &name, source);
+        let mut line = vec![b'\n']; // ends what someone may have written half
+        serde_json::to_writer(&mut line, record).map_err(|error| failed(error.into()))?;
+        line.push(b'\n');
+        let mut file = &lock.file;
+        file.write_all(&line).map_err(failed)?;
+        if record.outlives_boot() {
+            file.sync_data().map_err(failed)?;
+        }
+        Ok(())
     }
 
-    /// Forgets an attachment: its record, its lock file, and leftovers of someone killed while writing.
+    /// Forgets an attachment: its record and its lock.
     ///
     /// # Errors
     /// A file operation that failed.
     pub fn remove(&self, lock: Lock) -> Result<(), Error> {
-        let name = file_name(&lock.attachment)?;
-        self.attachments.unlink(&temporary(&name))?;
-        self.attachments.unlink(&name)?;
-        self.locks.unlink(&name)?; // last, and while it is held: see `lock_file`
-        drop(lock);
+        self.attachments.unlink(&file_name(&lock.attachment)?)?;
+        drop(lock); // not before: see `lock::acquire`
         Ok(())
     }
 
-    /// Everything of which something is left: records, and what killed processes left (lock files, temporary files).
+    /// The attachments that have a record, or had one begun.
     ///
     /// # Errors
     /// A file operation that failed.
     pub fn list(&self) -> Result<Vec<Attachment>, Error> {
-        let (records, locks) = (self.attachments.names()?, self.locks.names()?);
-        let names = records.iter().map(|name| name.strip_prefix('.').unwrap_or(name)).chain(locks.iter().map(|n| &**n));
-        let found: BTreeSet<_> = names.filter_map(attachment_of).collect();
-        Ok(found.into_iter().collect())
+        let mut found: Vec<_> = self.attachments.names()?.iter().filter_map(|name| attachment_of(name)).collect();
+        found.sort();
+        Ok(found)
     }
+}
+
+/// The right to work on one attachment of one network, until it is dropped or the process ends.
+#[derive(Debug)]
+#[must_use = "dropping it lets others in"]
+pub struct Lock {
+    attachment: Attachment,
+    file: File,
+}
+
+impl Lock {
+    /// Whose it is.
+    #[must_use]
+    pub const fn attachment(&self) -> &Attachment {
+        &self.attachment
+    }
+}
+
+/// What every format has.
+#[derive(serde::Deserialize)]
+struct Head {
+    format: u32,
+}
+
+/// The last line that was written to its end; all there is when there is none.
+fn last_line(content: &[u8]) -> &[u8] {
+    let ended = content.iter().rposition(|byte| *byte == b'\n').map_or(content, |end| &content[..end]);
+    let lines = ended.rsplit(|byte| *byte == b'\n');
+    lines.into_iter().find(|line| !line.is_empty()).unwrap_or(content)
 }
 
 /// The networks of which the state folder holds something.
@@ -321,11 +346,6 @@ pub(crate) fn attachment_of(file_name: &str) -> Option<Attachment> {
     let (container_id, ifname) = file_name.split_once('@')?;
     let attachment = Attachment { container_id: container_id.into(), ifname: ifname.into() };
     self::file_name(&attachment).is_ok().then_some(attachment)
-}
-
-/// Dotted, so that it is no attachment's name. Only the holder of the attachment's lock writes it.
-fn temporary(name: &str) -> String {
-    format!(".{name}")
 }
 
 /// Whoever parsed the request has checked it; a file's name is checked where it is made all the same.

@@ -51,14 +51,11 @@ fn a_record_comes_back_as_it_was_and_leaves_nothing_when_removed() {
     assert_eq!(store.list().unwrap(), std::slice::from_ref(&one));
 
     let mode = |below| fs::metadata(fixture.path(below)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode(""), mode("attachments"), mode("locks")), (0o700, 0o700, 0o700));
-    assert_eq!((mode("attachments/c1@eth0"), mode("locks/c1@eth0")), (0o600, 0o600));
+    assert_eq!((mode(""), mode("attachments"), mode("attachments/c1@eth0")), (0o700, 0o700, 0o600));
 
     store.remove(lock).unwrap();
     assert_eq!(store.read(&one).unwrap(), None);
-    for below in ["attachments", "locks"] {
-        assert_eq!(fs::read_dir(fixture.path(below)).unwrap().count(), 0, "{below}");
-    }
+    assert_eq!(fs::read_dir(fixture.path("attachments")).unwrap().count(), 0);
 }
 
 #[test]
@@ -87,19 +84,32 @@ fn damaged_records_are_told_apart_from_missing_ones_and_can_be_removed() {
     let lock = store.lock(&one).unwrap();
     store.write(&lock, &record(store, &one)).unwrap();
     let path = fixture.path("attachments/c1@eth0");
+    let first = fs::read(&path).unwrap();
+    let mut changed = record(store, &one);
+    changed.state = State::Added;
+    store.write(&lock, &changed).unwrap();
     let whole = fs::read(&path).unwrap();
-    for cut in 0..whole.len() {
+    fs::write(&path, "").unwrap();
+    assert_eq!(store.read(&one).unwrap(), None, "nobody wrote anything yet");
+    for cut in 1..first.len() - 1 {
         fs::write(&path, &whole[..cut]).unwrap();
         assert!(matches!(store.read(&one), Err(Error::Garbled { .. })), "cut at {cut}");
     }
-    for garbage in [&b"\0\0\0\0"[..], b"[]", b"null", b"\xff\xfe"] {
+    for cut in first.len()..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        assert_eq!(store.read(&one).unwrap().unwrap().state, State::Adding, "cut at {cut}");
+    }
+    // What was written half is skipped, whatever comes after it.
+    fs::write(&path, &whole[..whole.len() - 9]).unwrap();
+    store.write(&lock, &changed).unwrap();
+    drop(lock);
+    assert_eq!(store.read(&one).unwrap(), Some(changed));
+    for garbage in [&b"\0\0\0\0"[..], b"[]", b"null", b"\xff\xfe\n", b"\n"] {
         fs::write(&path, garbage).unwrap();
         assert!(matches!(store.read(&one), Err(Error::Garbled { .. })), "{garbage:?}");
     }
-    fs::write(fixture.path("attachments/.c1@eth0"), "half").unwrap();
-    store.remove(lock).unwrap();
+    store.remove(store.lock(&one).unwrap()).unwrap();
     assert_eq!(store.list().unwrap(), []);
-    assert_eq!(fs::read_dir(fixture.path("attachments")).unwrap().count(), 0);
 }
 
 #[test]
@@ -154,7 +164,7 @@ fn only_what_is_proven_dead_is_locked_as_dead() {
     assert!(!dead(store, false), "its namespace lives");
     becomes(&|record| record.boot_id = BootId::parse("0-0").unwrap());
     assert!(dead(store, true), "it is of an older boot");
-    fs::write(fixture.path("attachments/c1@eth0"), "").unwrap();
+    fs::write(fixture.path("attachments/c1@eth0"), "{").unwrap();
     assert!(store.lock_if_dead(&one, |_| false).is_err(), "of a damaged record nothing is known");
 }
 
@@ -164,6 +174,9 @@ fn a_lock_is_had_by_one_and_survives_the_removal_of_its_file() {
     let (store, one) = (&fixture.store, attachment("c1"));
     let lock = store.lock(&one).unwrap();
     assert!(store.try_lock(&one).unwrap().is_none());
+    assert!(store.try_lock(&attachment("c2")).unwrap().is_none(), "it is not there");
+    assert!(store.lock_existing(&attachment("c2")).unwrap().is_none(), "it is not there");
+    drop(store.lock(&attachment("c2")).unwrap());
     assert!(store.try_lock(&attachment("c2")).unwrap().is_some());
 
     std::thread::scope(|scope| {
@@ -172,18 +185,20 @@ fn a_lock_is_had_by_one_and_survives_the_removal_of_its_file() {
         store.remove(lock).unwrap();
         let second = waiting.join().unwrap();
         assert!(store.try_lock(&one).unwrap().is_none(), "two hold the lock of one attachment");
-        drop(second);
+        let waiting = scope.spawn(|| store.lock_existing(&one).unwrap().is_some());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        store.remove(second).unwrap();
+        assert!(!waiting.join().unwrap(), "a lock without a file is none");
     });
-    assert!(store.try_lock(&one).unwrap().is_some());
 }
 
 #[test]
 fn what_killed_processes_left_is_listed() {
     let fixture = Fixture::new();
     drop(fixture.store.lock(&attachment("locked")).unwrap());
-    fs::write(fixture.path("attachments/.half@eth0"), "").unwrap();
     fs::write(fixture.path("attachments/foreign"), "").unwrap();
-    assert_eq!(fixture.store.list().unwrap(), [attachment("half"), attachment("locked")]);
+    fs::write(fixture.path("attachments/.hidden@eth0"), "").unwrap();
+    assert_eq!(fixture.store.list().unwrap(), [attachment("locked")]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn strike(shared: bool, verb: &str, how: &str, mend: fn(&Place)) {
         } else {
             let words = String::from_utf8_lossy(&struck.stderr).into_owned();
             if words.contains("cannot lock") {
-                // Its file stays: who has no lock may not remove it.
+                // The file stays: who has no lock may not remove it.
             } else if words.contains("cannot ") {
                 assert!(verb == "del" || place.left().is_empty(), "it did not undo {:?}; {at}", place.left());
             } else {
@@ -96,9 +96,7 @@ fn prepared(shared: bool, verb: &str) -> Place {
             place.run("add", "before", ONLY).unwrap();
             let index = indexes(&place.leases()).remove(0);
             fs::rename(&index, index.with_file_name(".groundwork-0-0")).unwrap();
-            for folder in ["attachments", "locks"] {
-                fs::remove_file(place.state().join(NETWORK).join(folder).join("before@eth0")).unwrap();
-            }
+            fs::remove_file(place.state().join(NETWORK).join("attachments/before@eth0")).unwrap();
         }
         _ => {}
     }

@@ -58,11 +58,11 @@ impl Place {
         outcome(&self.command(&[], verb, container, last).output().unwrap())
     }
 
-    /// The files that stand for something: leases, index entries, records, locks, temporary files.
+    /// The files that stand for something: leases, index entries, records.
     pub(crate) fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
-        let folders = [self.state().join(NETWORK).join("attachments"), self.state().join(NETWORK).join("locks")];
-        for folder in folders.into_iter().chain([self.leases()]).chain(indexes(&self.leases())) {
+        let folders = [self.state().join(NETWORK).join("attachments"), self.leases()];
+        for folder in folders.into_iter().chain(indexes(&self.leases())) {
             for entry in fs::read_dir(folder).into_iter().flatten() {
                 let name = entry.unwrap().file_name().into_string().unwrap();
                 if name != "lock" && !name.starts_with("last_reserved_ip.") && !name.starts_with(".groundwork-") {

@@ -58,6 +58,7 @@ impl Fixture {
 
     fn reserve(&self, owner: &str, sets: &[RangeSet], requested: &[&str]) -> Result<Vec<String>, Error> {
         let requested: Vec<_> = requested.iter().map(|text| ip(text)).collect();
+        let _lock = self.store.lock(&attachment(owner)).unwrap();
         let leases = self.open().reserve(&attachment(owner), sets, &requested, &mut nobody_is_dead)?;
         Ok(leases.iter().map(|lease| lease.address.to_string()).collect())
     }
@@ -190,6 +191,7 @@ fn a_full_set_takes_back_what_the_dead_hold_and_nothing_else() {
         let mut dead = |owner: &Attachment| {
             if owner.container_id == "alive" { None } else { fixture.store.try_lock(owner).unwrap() }
         };
+        drop(fixture.store.lock(&attachment("new")).unwrap());
         let leases = fixture.open().reserve(&attachment("new"), &sets, &[], &mut dead).unwrap();
         assert_eq!(leases[0].address.to_string(), "10.1.0.3/16");
         drop(busy);
