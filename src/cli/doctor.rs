@@ -46,7 +46,7 @@ pub struct Diagnosis {
 #[must_use]
 pub fn doctor(needs: &[Need], options: &Options) -> Diagnosis {
     let loading = options.load.then(|| ensure(needs, options.loaders.as_deref()));
-    let rows = rows(needs, loading.as_ref());
+    let rows = rows(needs, options, loading.as_ref());
     let works = rows.iter().all(|row| !row.needed || row.works());
     let report = if options.json { as_json(&rows, works) } else { as_text(&rows, works, needs.is_empty()) };
     Diagnosis { report, works }
@@ -64,7 +64,7 @@ struct Row {
     failed: Option<(Vec<Attempt>, Vec<Cause>)>,
 }
 
-fn rows(needs: &[Need], loading: Option<&Result<crate::kernel::Ready, EnsureError>>) -> Vec<Row> {
+fn rows(needs: &[Need], options: &Options, loading: Option<&Result<crate::kernel::Ready, EnsureError>>) -> Vec<Row> {
     let needed: Vec<FeatureRef> = needs.iter().map(|need| need.feature.clone()).collect();
     let others = feature::ALL.iter().map(|feature| FeatureRef::Known(feature));
     let mut seen = HashSet::new();
@@ -89,7 +89,7 @@ fn rows(needs: &[Need], loading: Option<&Result<crate::kernel::Ready, EnsureErro
             provision,
         }
     };
-    provision(&features).into_iter().map(row).collect()
+    provision(&features, options.loaders.as_deref()).into_iter().map(row).collect()
 }
 
 impl Row {
@@ -124,10 +124,6 @@ impl Row {
         }
     }
 
-    fn next_step(&self) -> Option<String> {
-        self.causes().first().map(|cause| cause.next_step(&self.feature))
-    }
-
     /// How it was just loaded, in words.
     fn arrival(&self) -> Option<String> {
         let Provided { source, micros, .. } = self.loaded.as_ref()?;
@@ -146,7 +142,7 @@ impl Row {
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.arrival().into_iter().collect();
         if self.failed.is_some() {
-            notes.extend(self.attempts().iter().map(|attempt| format!("tried {attempt}")));
+            notes.extend(self.attempts().iter().map(Attempt::to_string));
         }
         match &self.provision {
             Provision::Loadable(means) if self.needed && self.failed.is_none() => {
@@ -160,8 +156,9 @@ impl Row {
             _ => {}
         }
         if self.needed || self.failed.is_some() {
-            notes.extend(self.causes().iter().map(|cause| format!("cause: {cause}")));
-            notes.extend(self.next_step().map(|step| format!("next: {step}")));
+            let steps =
+                |cause: &Cause| [format!("cause: {cause}"), format!("next: {}", cause.next_step(&self.feature))];
+            notes.extend(self.causes().iter().flat_map(steps));
         }
         notes
     }
@@ -176,6 +173,7 @@ fn as_json(rows: &[Row], works: bool) -> String {
         .iter()
         .map(|row| {
             let means = if let Provision::Loadable(means) = &row.provision { names(means) } else { Vec::new() };
+            let cause = |cause: &Cause| json!({ "cause": cause.to_string(), "next": cause.next_step(&row.feature) });
             json!({
                 "name": row.feature.name(),
                 "module": row.feature.telling_module(),
@@ -185,8 +183,7 @@ fn as_json(rows: &[Row], works: bool) -> String {
                 "loaders": means,
                 "arrival": row.arrival(),
                 "attempts": row.attempts().iter().map(Attempt::to_string).collect::<Vec<_>>(),
-                "causes": row.causes().iter().map(Cause::to_string).collect::<Vec<_>>(),
-                "next": row.next_step(),
+                "causes": row.causes().iter().map(cause).collect::<Vec<_>>(),
             })
         })
         .collect();

@@ -4,9 +4,8 @@ use std::{cell::RefCell, fmt, time::Instant};
 
 use super::{
     cause::{Cause, Surroundings},
-    feature::{FeatureRef, Need},
-    loader::{self, Attempt, Autoload, Finit, Ioctl, Loader, Modprobe, NotLoaded},
-    modules::ModuleState,
+    feature::{FeatureRef, Need, Probe},
+    loader::{self, Attempt, Autoload, Finit, Ioctl, Loader, Modprobe, NotLoaded, Outcome},
     probe::{Answer, Prober},
 };
 use crate::config::LoaderName;
@@ -109,16 +108,19 @@ impl EnsureError {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: needed for {}", self.feature, self.why)?;
-        if let Some(refusal) = self.answer.refusal() {
+        let told = |attempt: &Attempt| matches!(&attempt.outcome, Outcome::Refused(refusal) if Some(refusal) == self.answer.refusal());
+        if let Some(refusal) = self.answer.refusal()
+            && !self.attempts.iter().any(told)
+        {
             write!(f, "\n  the kernel says: {refusal}")?;
         }
         for attempt in &self.attempts {
-            write!(f, "\n  tried {attempt}")?;
+            write!(f, "\n  {attempt}")?;
         }
         for cause in &self.causes {
-            write!(f, "\n  cause: {cause}")?;
+            write!(f, "\n  cause: {cause}\n  next: {}", cause.next_step(&self.feature))?;
         }
-        write!(f, "\n  next: {}", self.cause().next_step(&self.feature))
+        Ok(())
     }
 }
 
@@ -241,25 +243,28 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Lists may not know the name under which a kernel has a function: before it is called missing, the function
-    /// itself is asked, even where the configuration leaves out the loader that does so.
+    /// What to make of it when the last answer was no.
     fn last_word(
         &self,
         feature: &FeatureRef,
         mut failed: NotLoaded<Answer>,
     ) -> Result<(Source, Vec<Attempt>), NotLoaded<Answer>> {
-        let mut prober = self.prober.borrow_mut();
-        match prober.active(feature) {
-            Answer::Present if prober.modules().state(feature.telling_module()) == ModuleState::Live => {
-                Ok((Source::Loaded(LoaderName::Netlink), failed.attempts))
-            }
-            Answer::Present => Ok((Source::There, failed.attempts)),
-            Answer::Unknown(None) => Ok((Source::Unverified, failed.attempts)),
-            answer => {
-                failed.answer = answer;
-                Err(failed)
-            }
+        if failed.answer == Answer::Unknown(None) && feature.probe() == Probe::Listed {
+            return Ok((Source::Unverified, failed.attempts));
         }
+        if self.may_have_moved(feature) {
+            failed.answer = self.prober.borrow_mut().active(feature);
+        }
+        if failed.answer.is_present() { Ok((Source::There, failed.attempts)) } else { Err(failed) }
+    }
+
+    /// Whether the kernel may have the function under another name than the lists were searched for: names move
+    /// between kernels. The function itself is then asked, also where the configuration leaves out netlink.
+    fn may_have_moved(&self, feature: &FeatureRef) -> bool {
+        let listed = matches!(feature.probe(), Probe::Link(_) | Probe::Filesystem(_) | Probe::File(_) | Probe::Listed);
+        let prober = self.prober.borrow();
+        let files = prober.modules().files();
+        !listed && files.is_some_and(|files| !files.contains(feature.telling_module()))
     }
 
     fn is_loaded(&self, feature: &FeatureRef) -> Result<(), Answer> {

@@ -32,6 +32,7 @@ pub struct Modules {
     release: String,
     live: OnceCell<Option<HashSet<String>>>,
     built_in: OnceCell<Option<HashSet<String>>>,
+    files: OnceCell<Option<HashSet<String>>>,
     can_autoload: OnceCell<bool>,
 }
 
@@ -46,7 +47,14 @@ impl Modules {
     /// The lists of a kernel `release` under `root`: `proc`, `sys` and `lib/modules`.
     #[must_use]
     pub fn under(root: PathBuf, release: String) -> Self {
-        Self { root, release, live: OnceCell::new(), built_in: OnceCell::new(), can_autoload: OnceCell::new() }
+        Self {
+            root,
+            release,
+            live: OnceCell::new(),
+            built_in: OnceCell::new(),
+            files: OnceCell::new(),
+            can_autoload: OnceCell::new(),
+        }
     }
 
     /// The running kernel's release, as `uname -r` says.
@@ -111,6 +119,13 @@ impl Modules {
             Some(_) if self.live().is_some() => ModuleState::Absent,
             _ => ModuleState::Unknown,
         }
+    }
+
+    /// The modules that came with the running kernel as files, by modules.dep; None when that cannot be read.
+    #[must_use]
+    pub fn files(&self) -> Option<&HashSet<String>> {
+        let first = |line: &str| file_name(line.split(':').next()?);
+        self.files.get_or_init(|| read_names(&self.folder().join("modules.dep"), first)).as_ref()
     }
 
     /// Looks again at what changes when a module is loaded.

@@ -29,6 +29,9 @@ use crate::sys::{filesystem, netlink::Refusal};
 /// The table whose existence proves the parts of nf_tables that our ruleset uses.
 const OUR_TABLE: &str = "groundwork";
 
+/// The module that answers whether a table exists.
+const NF_TABLES: &str = "nf_tables";
+
 /// What is known of a feature after a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -147,6 +150,9 @@ impl Prober {
     /// The function is asked when that loads nothing: its module is there already, or nothing can be loaded.
     fn gated(&mut self, feature: &FeatureRef) -> Answer {
         let module = feature.telling_module();
+        if part(feature.probe()).is_some_and(|part| self.in_our_table(feature, part)) {
+            return Answer::Present;
+        }
         if self.loads_nothing(module) {
             return self.function(feature);
         }
@@ -163,7 +169,6 @@ impl Prober {
             Probe::Qdisc(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| traffic::qdisc(channel, kind)),
             Probe::Action(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| traffic::action(channel, kind)),
             probe => match part(probe) {
-                Some(part) if self.in_our_table(feature, part) => Answer::Present,
                 Some(part) => self.part(part),
                 None => Answer::Unknown(None),
             },
@@ -195,7 +200,7 @@ impl Prober {
     fn in_our_table(&mut self, feature: &FeatureRef, part: Part) -> bool {
         let (Part::Expression(family, _) | Part::Chain(family, _)) = part;
         let used = feature::OUR_RULESET.iter().any(|used| used.name == feature.name());
-        used && self.table(family).1
+        used && (self.tables.contains_key(&family) || self.loads_nothing(NF_TABLES)) && self.table(family).1
     }
 
     fn table(&mut self, family: NftFamily) -> (Answer, bool) {
@@ -278,8 +283,10 @@ fn open_filesystem(kind: &str) -> Answer {
     let Ok(name) = CString::new(kind) else { return Answer::Unknown(None) };
     match filesystem::open(&name) {
         Ok(_) => Answer::Present,
-        Err(Errno::ENODEV) => Answer::Absent(Some(Errno::ENODEV.into())),
-        Err(_) => listed_filesystem(kind),
+        Err(errno) => match listed_filesystem(kind) {
+            Answer::Absent(None) => Answer::Absent(Some(errno.into())),
+            answer => answer,
+        },
     }
 }
 

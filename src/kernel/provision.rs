@@ -3,6 +3,7 @@
 use super::{
     cause::{Cause, Surroundings},
     feature::FeatureRef,
+    loader,
     modules::{ModuleState, Modules},
     probe::{Answer, Prober},
 };
@@ -31,38 +32,39 @@ impl Provision {
     }
 }
 
-/// How each of `features` is provided. Loads nothing and asks nothing that could make the kernel load something.
+/// How each of `features` is provided, or could be by `loaders` (none: [`loader::DEFAULT`]). Loads nothing and asks
+/// nothing that could make the kernel load something.
 #[must_use]
-pub fn provision(features: &[FeatureRef]) -> Vec<(FeatureRef, Provision)> {
+pub fn provision(features: &[FeatureRef], loaders: Option<&[LoaderName]>) -> Vec<(FeatureRef, Provision)> {
+    let loaders = loaders.unwrap_or(loader::DEFAULT);
     let mut prober = Prober::new(features);
     let answers: Vec<Answer> = features.iter().map(|feature| prober.passive(feature)).collect();
     let around = answers.iter().any(|answer| !answer.is_present()).then(Surroundings::look);
-    let provisions = features.iter().zip(answers).map(|(feature, answer)| {
+    let mut provisions = Vec::new();
+    for (feature, answer) in features.iter().zip(answers) {
         let listed = prober.modules().state(feature.telling_module());
-        match (answer, listed, &around) {
-            (Answer::Absent(_), _, Some(around)) => absent(feature, around),
+        let provision = match (answer, listed, &around) {
+            (Answer::Absent(_), _, Some(around)) => absent(feature, around, loaders),
             (_, ModuleState::Live, _) => Provision::Loaded,
             (Answer::Unknown(Some(refusal)), ModuleState::Unknown | ModuleState::Absent, _) => {
                 Provision::Unknown(refusal.to_string())
             }
             (Answer::Unknown(None), ModuleState::Unknown, _) => Provision::Unknown(untold(feature, prober.modules())),
             _ => Provision::BuiltIn,
-        }
-    });
-    features.iter().cloned().zip(provisions.collect::<Vec<_>>()).collect()
+        };
+        provisions.push((feature.clone(), provision));
+    }
+    provisions
 }
 
-fn absent(feature: &FeatureRef, around: &Surroundings) -> Provision {
-    match around.means(feature) {
+fn absent(feature: &FeatureRef, around: &Surroundings, loaders: &[LoaderName]) -> Provision {
+    match around.means(feature, loaders) {
         means if means.is_empty() => Provision::Missing(around.causes(feature, &Answer::Absent(None), &[])),
         means => Provision::Loadable(means),
     }
 }
 
 fn untold(feature: &FeatureRef, modules: &Modules) -> String {
-    let release = modules.release();
-    format!(
-        "{} is not loaded, and no /lib/modules/{release}/modules.builtin here tells whether it is built in",
-        feature.telling_module()
-    )
+    let (module, release) = (feature.telling_module(), modules.release());
+    format!("{module} is not loaded, and no /lib/modules/{release}/modules.builtin here tells whether it is built in")
 }

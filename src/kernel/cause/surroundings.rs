@@ -13,8 +13,8 @@ use crate::{
     config::LoaderName,
     kernel::{
         feature::{FeatureRef, listed_name},
-        loader::{Attempt, Ioctl, Modprobe, Outcome},
-        modules::{Modules, file_name},
+        loader::{self, Attempt, Ioctl, Modprobe, Outcome},
+        modules::Modules,
         probe::Answer,
     },
 };
@@ -75,7 +75,7 @@ impl Surroundings {
             disabled: modules.disabled(),
             helper,
             kernels: folders(&root.join("lib/modules")),
-            files: fs::read_to_string(modules.folder().join("modules.dep")).ok().map(|list| listed_files(&list)),
+            files: modules.files().cloned(),
             blocks: blocks(root),
             capabilities: text("proc/self/status").and_then(|status| effective(&status)),
             user_namespace: text("proc/self/uid_map").is_some_and(|map| !is_initial(&map)),
@@ -87,8 +87,12 @@ impl Surroundings {
     /// Why `feature` could not be had, the likeliest cause first. Never empty.
     #[must_use]
     pub fn causes(&self, feature: &FeatureRef, answer: &Answer, attempts: &[Attempt]) -> Vec<Cause> {
-        let refused = answer.refusal().is_some_and(|refusal| matches!(refusal.errno, Errno::EPERM | Errno::EACCES));
-        if refused && self.lacks(CAP_NET_ADMIN) {
+        let refusals = attempts.iter().filter_map(|attempt| match &attempt.outcome {
+            Outcome::Refused(refusal) => Some(refusal),
+            _ => None,
+        });
+        let mut refusals = answer.refusal().into_iter().chain(refusals);
+        if self.lacks(CAP_NET_ADMIN) && refusals.any(|refusal| matches!(refusal.errno, Errno::EPERM | Errno::EACCES)) {
             return vec![Cause::NoNetAdmin];
         }
         if !self.supported {
@@ -101,7 +105,8 @@ impl Surroundings {
         causes.extend(attempts.iter().find_map(rejected));
         causes.extend(self.means_causes(attempts));
         let tried = |loader: &LoaderName| attempts.iter().any(|attempt| attempt.loader == *loader);
-        let untried: Vec<LoaderName> = self.means(feature).into_iter().filter(|loader| !tried(loader)).collect();
+        let untried: Vec<LoaderName> =
+            self.means(feature, loader::DEFAULT).into_iter().filter(|loader| !tried(loader)).collect();
         if !attempts.is_empty() && !untried.is_empty() {
             causes.push(Cause::NotTried(untried));
         }
@@ -111,29 +116,37 @@ impl Surroundings {
         causes
     }
 
-    /// The default loaders that may bring `feature`, which is not there, as far as can be seen from here.
+    /// Those of `loaders` that may bring `feature`, which is not there, as far as can be seen from here.
     #[must_use]
-    pub fn means(&self, feature: &FeatureRef) -> Vec<LoaderName> {
+    pub fn means(&self, feature: &FeatureRef, loaders: &[LoaderName]) -> Vec<LoaderName> {
+        loaders.iter().copied().filter(|loader| self.may_bring(*loader, feature)).collect()
+    }
+
+    fn may_bring(&self, loader: LoaderName, feature: &FeatureRef) -> bool {
         let module = feature.telling_module();
         let obstacles = self.files_causes(module);
-        let blacklisted = obstacles.iter().any(|cause| matches!(cause, Cause::Blacklisted { .. }));
-        // Files that are not here may be where the kernel looks. Loading by name does not heed a blacklist.
-        let hopeless = |cause: &Cause| !matches!(cause, Cause::NoFiles { .. } | Cause::Blacklisted { .. });
-        if !self.supported || self.disabled || obstacles.iter().any(hopeless) {
-            return Vec::new();
+        let any = |is: fn(&Cause) -> bool| obstacles.iter().any(is);
+        if !self.supported
+            || self.disabled
+            || any(|cause| matches!(cause, Cause::Upgraded { .. } | Cause::NotShipped { .. }))
+        {
+            return false;
         }
-        let has_files = !obstacles.iter().any(|cause| matches!(cause, Cause::NoFiles { .. }));
+        // Files that are not here may be where the kernel's own modprobe looks.
+        let files = !any(|cause| matches!(cause, Cause::NoFiles { .. }));
+        let replaced = any(|cause| matches!(cause, Cause::Replaced { .. }));
         let helper = self.helper.as_ref().is_none_or(|(path, _)| !path.as_os_str().is_empty());
         let may_load = !self.user_namespace && !self.lacks(CAP_SYS_MODULE);
-        let autoloads = feature.autoloads() && !self.lacks(CAP_NET_ADMIN);
-        [
-            (LoaderName::Netlink, helper && autoloads && !blacklisted),
-            (LoaderName::Ioctl, helper && may_load && Ioctl::fits(module)),
-            (LoaderName::Modprobe, may_load && has_files && self.program),
-        ]
-        .into_iter()
-        .filter_map(|(loader, works)| works.then_some(loader))
-        .collect()
+        match loader {
+            LoaderName::Netlink => {
+                let blacklisted = any(|cause| matches!(cause, Cause::Blacklisted { .. }));
+                helper && !replaced && !blacklisted && feature.autoloads() && !self.lacks(CAP_NET_ADMIN)
+            }
+            // Loading by name does not heed a blacklist.
+            LoaderName::Ioctl => helper && !replaced && may_load && Ioctl::fits(module),
+            LoaderName::Modprobe => !replaced && may_load && files && self.program,
+            LoaderName::Finit => may_load && files,
+        }
     }
 
     /// What is wrong with the module's file, or with what modprobe is told about it.
@@ -208,10 +221,6 @@ fn folders(path: &Path) -> Vec<String> {
     let mut names: Vec<String> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
-}
-
-fn listed_files(list: &str) -> HashSet<String> {
-    list.lines().filter_map(|line| file_name(line.split(':').next()?)).collect()
 }
 
 fn blocks(root: &Path) -> Vec<Block> {

@@ -100,3 +100,42 @@ fn decompresses(extension: &str) -> bool {
 fn unreadable(path: &Path, error: &std::io::Error) -> Outcome {
     Outcome::Unreadable { path: path.to_owned(), errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "\
+kernel/net/llc/llc.ko:
+kernel/net/802/stp.ko.xz: kernel/net/llc/llc.ko
+kernel/net/bridge/bridge.ko.xz: kernel/net/802/stp.ko.xz kernel/net/llc/llc.ko
+kernel/net/x/nf-odd.ko.zst:
+";
+
+    #[test]
+    fn dependencies_come_first() {
+        let order = load_order(LIST, "bridge").unwrap();
+        assert_eq!(order, ["kernel/net/llc/llc.ko", "kernel/net/802/stp.ko.xz", "kernel/net/bridge/bridge.ko.xz"]);
+        assert_eq!(load_order(LIST, "nf_odd").unwrap(), ["kernel/net/x/nf-odd.ko.zst"]);
+        assert_eq!(load_order(LIST, "brid"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_not_listed_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut finit = Finit { folder: folder.path().to_owned() };
+        let bridge = ModuleName::new("bridge").unwrap();
+        let list = folder.path().join("modules.dep");
+        assert_eq!(finit.load(&bridge), Outcome::Unreadable { path: list.clone(), errno: Errno::ENOENT });
+        fs::write(&list, "x/veth.ko:\nx/bridge.ko: x/llc.ko.weird\n").unwrap();
+        let llc = folder.path().join("x/llc.ko.weird");
+        let Outcome::Skipped(reason) = finit.load(&bridge) else { panic!() };
+        assert!(reason.contains("compressed"), "{reason} for {}", llc.display());
+        let veth = folder.path().join("x/veth.ko");
+        assert_eq!(
+            finit.load(&ModuleName::new("veth").unwrap()),
+            Outcome::Unreadable { path: veth, errno: Errno::ENOENT }
+        );
+        assert!(matches!(finit.load(&ModuleName::new("ifb").unwrap()), Outcome::Skipped(_)));
+    }
+}

@@ -163,7 +163,8 @@ pub fn name(loader: LoaderName) -> &'static str {
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", name(self.loader), self.module, self.outcome)
+        let verb = if matches!(self.outcome, Outcome::Skipped(_)) { "skipped" } else { "tried" };
+        write!(f, "{verb} {} {}: {}", name(self.loader), self.module, self.outcome)
     }
 }
 
@@ -173,7 +174,7 @@ impl fmt::Display for Outcome {
             Self::Done => f.write_str("no complaint"),
             Self::Asked => f.write_str("the kernel was asked; its answer does not tell"),
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::Skipped(reason) => write!(f, "not tried: {reason}"),
+            Self::Skipped(reason) => f.write_str(reason),
             Self::NoProgram => f.write_str("there is no such program here"),
             Self::NotStarted { program, errno } => write!(f, "{} could not be started: {errno}", program.display()),
             Self::Failed { program, status, output } => {

@@ -5,7 +5,7 @@ use std::{
     io::{self, PipeReader, Read},
     os::fd::AsFd,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -25,6 +25,9 @@ const PATH: &str = "/sbin:/usr/sbin:/bin:/usr/bin";
 
 /// How long one module may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a killed program may take to end.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How much of its output is kept, in bytes.
 const OUTPUT_MAX: usize = 1024;
@@ -121,15 +124,85 @@ fn is_readable(reader: &PipeReader, deadline: Instant) -> io::Result<bool> {
 }
 
 /// The status once the program has ended; None when it had to be killed.
-fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<std::process::ExitStatus>> {
+fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    let status = ended_by(child, deadline)?;
+    if status.is_none() {
+        child.kill()?;
+        ended_by(child, Instant::now() + GRACE)?; // a process in the middle of a module's start may not end
+    }
+    Ok(status)
+}
+
+fn ended_by(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if Instant::now() >= deadline {
-            child.kill()?;
-            return Ok(None);
+        let status = child.try_wait()?;
+        if status.is_some() || Instant::now() >= deadline {
+            return Ok(status);
         }
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    /// A program of these lines of shell, in a folder that goes away with the guard.
+    fn program(lines: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("modprobe");
+        // Written by another process: a file that a fork of ours holds open for writing cannot be run.
+        let written = "printf '#!/bin/sh\\n%s\\n' \"$0\" > \"$1\" && chmod 755 \"$1\"";
+        assert!(Command::new("sh").args(["-c", written, lines]).arg(&path).status().unwrap().success());
+        (folder, path)
+    }
+
+    fn load(programs: &[&Path], patience: Duration) -> Outcome {
+        let programs = programs.iter().map(|path| path.to_path_buf()).collect();
+        Modprobe { programs, patience }.load(&ModuleName::new("vxlan").unwrap())
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn its_words_on_both_streams_and_its_status_are_kept_and_its_surroundings_are_plain() {
+        let (_folder, path) = program("echo \"$@\"; pwd; env | grep -v ^_= | sort >&2; exit 7");
+        let Outcome::Failed { program, status, output } = load(&[&path], LONG) else { panic!() };
+        assert_eq!((program, status), (path, Some(7)));
+        assert_eq!(output, format!("-va vxlan; /; PATH={PATH}; PWD=/"));
+    }
+
+    #[test]
+    fn the_first_program_that_is_there_is_taken() {
+        let (_good, good) = program("exit 0");
+        let (_bad, bad) = program("exit 1");
+        let nowhere = Path::new("/nonexistent/modprobe");
+        assert_eq!(load(&[nowhere, &good, &bad], LONG), Outcome::Done);
+        assert!(matches!(load(&[nowhere, &bad, &good], LONG), Outcome::Failed { .. }));
+        assert_eq!(load(&[nowhere], LONG), Outcome::NoProgram);
+        fs::set_permissions(&bad, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(load(&[&bad], LONG), Outcome::NotStarted { program: bad.clone(), errno: Errno::EACCES });
+        assert_eq!(load(&[&bad, &good], LONG), Outcome::Done);
+    }
+
+    #[test]
+    fn a_program_that_hangs_or_babbles_does_not_hold_us() {
+        let (_folder, path) = program("exec sleep 600");
+        let patience = Duration::from_millis(50);
+        assert_eq!(load(&[&path], patience), Outcome::TimedOut { program: path, seconds: 0 });
+        let (_folder, path) = program("yes y | head -c 1000000; exit 3");
+        let Outcome::Failed { output, .. } = load(&[&path], LONG) else { panic!() };
+        assert!(output.len() <= 2 * OUTPUT_MAX, "{}", output.len());
+        let (_folder, path) = program("sleep 1 >&2 & exit 0");
+        assert_eq!(load(&[&path], patience), Outcome::Done, "a child of it keeps the stream open");
+    }
+
+    #[test]
+    fn the_usual_places_come_before_path() {
+        let programs: Vec<_> = Modprobe::default().programs().map(Path::to_path_buf).collect();
+        assert!(programs.iter().zip(USUAL).all(|(program, usual)| program == Path::new(usual)), "{programs:?}");
+        assert!(programs.iter().all(|program| program.is_absolute()), "{programs:?}");
     }
 }

@@ -67,34 +67,28 @@ impl Channel {
         Ok((first..).take(count).map(|sequence| verdicts.remove(&sequence)).collect())
     }
 
-    /// Sends a dump request and reads its first answer only. False beside it when the dump is not over: this socket
-    /// then serves no more.
+    /// Sends a dump request and reads its first answer. Unless that is [`First::Nothing`] the dump is not over, and this
+    /// socket serves no more.
     pub(super) fn first_of_dump<M: NetlinkSerializable, T>(
         &mut self,
         message: M,
         flags: u16,
         read: impl Fn(&[u8]) -> T,
-    ) -> Result<(First<T>, bool), Refusal> {
+    ) -> Result<First<T>, Refusal> {
         let mut bytes = Vec::new();
         self.serialize(message, flags, &mut bytes);
         self.send(&bytes)?;
         if !self.receive()? {
             return Err(Errno::EAGAIN.into());
         }
-        let first = match packets(&self.datagram).next() {
-            None => return Err(Errno::EBADMSG.into()),
-            Some(packet) if packet.message_type() == NLMSG_DONE => First::Nothing,
+        match packets(&self.datagram).next() {
+            None => Err(Errno::EBADMSG.into()),
+            Some(packet) if packet.message_type() == NLMSG_DONE => Ok(First::Nothing),
             Some(packet) if packet.message_type() == NLMSG_ERROR => {
-                return Err(verdict(&packet).and_then(Result::err).unwrap_or(Errno::EBADMSG.into()));
+                Err(verdict(&packet).and_then(Result::err).unwrap_or(Errno::EBADMSG.into()))
             }
-            Some(packet) => First::Object(read(packet.payload())),
-        };
-        let over = self.is_over() || (self.receive()? && self.is_over());
-        Ok((first, over))
-    }
-
-    fn is_over(&self) -> bool {
-        packets(&self.datagram).any(|packet| packet.message_type() == NLMSG_DONE)
+            Some(packet) => Ok(First::Object(read(packet.payload()))),
+        }
     }
 
     fn serialize<M: NetlinkSerializable>(&mut self, message: M, flags: u16, bytes: &mut Vec<u8>) {

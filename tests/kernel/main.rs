@@ -173,7 +173,7 @@ fn a_missing_feature_is_explained() {
         name: "gw-no-kind",
         probe: Probe::Link("gw-no-kind"),
         modules: &["gw-no-kind"],
-        request: None,
+        request: Some("rtnl-link-gw-no-kind"),
         ..feature::BRIDGE
     };
     let needs = [Need::new(&NO_LINK, "this test"), Need::new(&feature::VETH, "the container")];
