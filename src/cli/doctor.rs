@@ -10,7 +10,7 @@ use crate::{
         EnsureError, FeatureRef, Need, Provided, Provision, Source,
         cause::Cause,
         ensure, feature,
-        loader::{self, Attempt},
+        loader::{self, Attempt, Outcome},
         modules::Modules,
         provision,
     },
@@ -41,8 +41,8 @@ pub struct Diagnosis {
     pub works: bool,
 }
 
-/// Examines the kernel for `needs`, the features of a configuration or those that a person named, and for all others
-/// that we know. Loads nothing unless [`Options::load`] says so, and then only what `needs` name.
+/// Examines the kernel for `needs`, the features of a configuration; for all that we know when there are none. Loads
+/// nothing unless [`Options::load`] says so, and then only what `needs` name.
 #[must_use]
 pub fn doctor(needs: &[Need], options: &Options) -> Diagnosis {
     let loading = options.load.then(|| ensure(needs, options.loaders.as_deref()));
@@ -65,10 +65,11 @@ struct Row {
 }
 
 fn rows(needs: &[Need], options: &Options, loading: Option<&Result<crate::kernel::Ready, EnsureError>>) -> Vec<Row> {
-    let needed: Vec<FeatureRef> = needs.iter().map(|need| need.feature.clone()).collect();
-    let others = feature::ALL.iter().map(|feature| FeatureRef::Known(feature));
+    let mut features = match needs {
+        [] => feature::ALL.iter().map(|feature| FeatureRef::Known(feature)).collect(),
+        needs => needs.iter().map(|need| need.feature.clone()).collect::<Vec<_>>(),
+    };
     let mut seen = HashSet::new();
-    let mut features: Vec<FeatureRef> = needed.iter().cloned().chain(others).collect();
     features.retain(|feature| seen.insert(feature.name().to_owned()));
     let (provided, missing) = match loading {
         None => (&[][..], &[][..]),
@@ -139,6 +140,30 @@ impl Row {
         })
     }
 
+    fn as_json(&self) -> Value {
+        let means = if let Provision::Loadable(means) = &self.provision { names(means) } else { Vec::new() };
+        let attempt = |attempt: &Attempt| {
+            json!({
+                "loader": loader::name(attempt.loader),
+                "module": attempt.module.as_str(),
+                "skipped": matches!(attempt.outcome, Outcome::Skipped(_)),
+                "outcome": attempt.outcome.to_string(),
+            })
+        };
+        let cause = |cause: &Cause| json!({ "cause": cause.to_string(), "next": cause.next_step(&self.feature) });
+        json!({
+            "name": self.feature.name(),
+            "module": self.feature.telling_module(),
+            "needed": self.needed,
+            "neededFor": self.why,
+            "state": self.state().to_lowercase(),
+            "loaders": means,
+            "loaded": self.loaded.as_ref().map(arrival),
+            "attempts": self.attempts().iter().map(attempt).collect::<Vec<_>>(),
+            "causes": self.causes().iter().map(cause).collect::<Vec<_>>(),
+        })
+    }
+
     fn notes(&self) -> Vec<String> {
         let mut notes: Vec<String> = self.arrival().into_iter().collect();
         if self.failed.is_some() {
@@ -164,29 +189,32 @@ impl Row {
     }
 }
 
+fn arrival(Provided { source, micros, .. }: &Provided) -> Value {
+    let (by, with) = match source {
+        Source::Loaded(loader) => (Some(*loader), None),
+        Source::CameAlong { loader, with } => (Some(*loader), Some(with.name())),
+        Source::There | Source::Unverified => (None, None),
+    };
+    json!({ "by": by.map(loader::name), "with": with, "micros": micros })
+}
+
 fn names(loaders: &[LoaderName]) -> Vec<&'static str> {
     loaders.iter().map(|name| loader::name(*name)).collect()
 }
 
+/// The report for programs:
+///
+/// ```text
+/// { "kernel": RELEASE, "works": BOOL, "features": [ {
+///     "name", "module": STRING, "needed": BOOL, "neededFor": STRING,
+///     "state": "built in" | "loaded" | "loadable" | "missing" | "unknown",
+///     "loaders": [NAME...]            which may bring it, when it is loadable
+///     "loaded": null | { "by": NAME | null, "with": FEATURE | null, "micros": NUMBER }
+///     "attempts": [ { "loader": NAME, "module": STRING, "skipped": BOOL, "outcome": STRING } ]
+///     "causes": [ { "cause": STRING, "next": STRING } ] } ] }
+/// ```
 fn as_json(rows: &[Row], works: bool) -> String {
-    let features: Vec<Value> = rows
-        .iter()
-        .map(|row| {
-            let means = if let Provision::Loadable(means) = &row.provision { names(means) } else { Vec::new() };
-            let cause = |cause: &Cause| json!({ "cause": cause.to_string(), "next": cause.next_step(&row.feature) });
-            json!({
-                "name": row.feature.name(),
-                "module": row.feature.telling_module(),
-                "needed": row.needed,
-                "neededFor": row.why,
-                "state": row.state().to_lowercase(),
-                "loaders": means,
-                "arrival": row.arrival(),
-                "attempts": row.attempts().iter().map(Attempt::to_string).collect::<Vec<_>>(),
-                "causes": row.causes().iter().map(cause).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
+    let features: Vec<Value> = rows.iter().map(Row::as_json).collect();
     let document = json!({ "kernel": Modules::default().release(), "works": works, "features": features });
     format!("{document:#}\n")
 }
@@ -195,21 +223,14 @@ fn as_text(rows: &[Row], works: bool, nothing_needed: bool) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
     let _ = writeln!(text, "kernel {}\n", Modules::default().release());
-    let (needed, others): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.needed);
-    for (title, rows) in [("needed", needed), (if nothing_needed { "features" } else { "not needed" }, others)] {
-        if rows.is_empty() {
-            continue;
+    for row in rows {
+        let head = format!("  {:<21} {:<9} ", row.feature.name(), row.state());
+        text.push_str(&wrapped(&head, &row.why));
+        for note in row.notes() {
+            text.push_str(&wrapped(&" ".repeat(COLUMN - 2), &note));
         }
-        let _ = writeln!(text, "{title}");
-        for row in rows {
-            let head = format!("  {:<21} {:<9} ", row.feature.name(), row.state());
-            text.push_str(&wrapped(&head, &row.why));
-            for note in row.notes() {
-                text.push_str(&wrapped(&" ".repeat(COLUMN - 2), &note));
-            }
-        }
-        text.push('\n');
     }
+    text.push('\n');
     text.push_str(&verdict(rows, works, nothing_needed));
     text
 }
@@ -217,9 +238,7 @@ fn as_text(rows: &[Row], works: bool, nothing_needed: bool) -> String {
 fn verdict(rows: &[Row], works: bool, nothing_needed: bool) -> String {
     let count = |state: &str| rows.iter().filter(|row| row.needed && row.state() == state).count();
     match (nothing_needed, works, count("loadable"), count("MISSING")) {
-        (true, ..) => {
-            "Name features, or a configuration by --config, to hear what is needed and what to do.\n".to_owned()
-        }
+        (true, ..) => "With --config FILE: what that configuration needs, and what to do about the rest.\n".to_owned(),
         (false, true, 0, _) => "This can work: the kernel has everything.\n".to_owned(),
         (false, true, count, _) => {
             format!("This can work: {count} to be loaded when first needed, or now by --load.\n")
@@ -261,16 +280,20 @@ mod tests {
         assert!(lines[1..].iter().all(|line| line.starts_with(&format!("{:17}seven77", ""))), "{text}");
     }
 
-    #[test]
-    fn every_known_feature_is_in_the_report_once_and_needs_come_first() {
-        let needs = [Need::new(&feature::VETH, "the container"), Need::new(&feature::VETH, "the host")];
-        let Diagnosis { report, .. } = doctor(&needs, &Options { json: true, ..Options::default() });
+    fn features(needs: &[Need]) -> Vec<Value> {
+        let Diagnosis { report, .. } = doctor(needs, &Options { json: true, ..Options::default() });
         let document: Value = serde_json::from_str(&report).unwrap();
-        let features = document["features"].as_array().unwrap();
-        assert_eq!(features.len(), feature::ALL.len());
-        assert_eq!(features[0]["name"], "veth");
-        assert_eq!(features[0]["neededFor"], "the container; the host");
-        assert!(features[1..].iter().all(|feature| feature["needed"] == false));
+        document["features"].as_array().unwrap().clone()
+    }
+
+    #[test]
+    fn a_report_is_of_what_is_needed_once_or_else_of_everything() {
+        let needs = [Need::new(&feature::VETH, "the container"), Need::new(&feature::VETH, "the host")];
+        let [veth] = &features(&needs)[..] else { panic!() };
+        assert_eq!((&veth["name"], &veth["neededFor"]), (&json!("veth"), &json!("the container; the host")));
+        let all = features(&[]);
+        assert_eq!(all.len(), feature::ALL.len());
+        assert!(all.iter().all(|feature| feature["needed"] == false));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn status(request: &Request, config: &NetworkConfig) -> Result<()> {
 fn kernel_reasons(config: &NetworkConfig) -> Vec<String> {
     let needs = plan::needs(config);
     let features: Vec<FeatureRef> = needs.iter().map(|need| need.feature.clone()).collect();
-    let lacking = provision(&features).into_iter().zip(needs);
+    let lacking = provision(&features, config.kernel.loaders.as_deref()).into_iter().zip(needs);
     lacking
         .filter_map(|((feature, provision), need)| match provision {
             Provision::Missing(causes) => {
