@@ -1,7 +1,7 @@
 //! What the kernel holds now: reads, never writes.
 
 use crate::{
-    config::BridgeConfig,
+    config::{LinkConfig, NativeConfig},
     error::Result,
     nft::{Nft, socket::Base},
     plan::{Expected, ObservedAttachment, ObservedHost},
@@ -13,7 +13,8 @@ use crate::{
 ///
 /// # Errors
 /// A refusal of rtnetlink; an unreadable setting.
-pub fn observe_host(rtnl: &Rtnl, config: &BridgeConfig, ipv6: bool) -> Result<ObservedHost> {
+pub fn observe_host(rtnl: &Rtnl, config: &NativeConfig, ipv6: bool) -> Result<ObservedHost> {
+    let Some(LinkConfig::Bridge(config)) = &config.link else { return Ok(ObservedHost::default()) };
     let bridge = rtnl.link(&config.bridge)?;
     let mut host = ObservedHost::default();
     if config.is_gateway {

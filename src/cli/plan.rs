@@ -8,7 +8,7 @@ use crate::{
         mac::Mac,
         result::{IpConfig, Route},
     },
-    config::{BridgeConfig, IpamConfig, Mode, NetworkConfig},
+    config::{IpamConfig, Mode, NativeConfig, NetworkConfig},
     error::Result,
     nft::ruleset::Owner,
     observe,
@@ -42,18 +42,18 @@ fn script(config: &NetworkConfig) -> Result<String> {
         Mode::Delegate(delegate) => {
             _ = writeln!(text, "# control passes to the plugin {:?}, found in CNI_PATH", delegate.plugin_type);
         }
-        Mode::Bridge(bridge) => text.push_str(&native(config, bridge)?),
+        Mode::Native(network) => text.push_str(&native(config, network)?),
     }
     Ok(text)
 }
 
-fn native(config: &NetworkConfig, bridge: &BridgeConfig) -> Result<String> {
-    let (mut ips, mut routes, remark) = example(bridge);
-    plan::resolve(bridge, &mut ips, &mut routes)?;
+fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
+    let (mut ips, mut routes, remark) = example(network);
+    plan::resolve(network, &mut ips, &mut routes)?;
     let ipv6 = ips.iter().any(|ip| ip.address.addr().is_ipv6());
-    let host = observe::observe_host(&Rtnl::open()?, bridge, ipv6)?;
+    let host = observe::observe_host(&Rtnl::open()?, network, ipv6)?;
     let attach = Attach {
-        config: bridge,
+        config: network,
         ifname: "eth0",
         host_link: "veth01234567",
         host_mac: Mac::local(1),
@@ -66,9 +66,9 @@ fn native(config: &NetworkConfig, bridge: &BridgeConfig) -> Result<String> {
 }
 
 /// Addresses as an ADD would get them; which are free is not asked, since asking takes them.
-fn example(bridge: &BridgeConfig) -> (Vec<IpConfig>, Vec<Route>, String) {
+fn example(network: &NativeConfig) -> (Vec<IpConfig>, Vec<Route>, String) {
     let ip = |address, gateway| IpConfig { address, gateway, interface: None };
-    match &bridge.ipam {
+    match &network.ipam {
         None => (Vec::new(), Vec::new(), "no \"ipam\": links only, no address".into()),
         Some(IpamConfig::Static(ipam)) => (
             ipam.addresses.iter().map(|one| ip(one.address, one.gateway)).collect(),

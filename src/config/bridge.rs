@@ -1,6 +1,6 @@
 //! The native bridge network: the reference plugin's keys with its meanings.
 
-use super::{ConfigError, IpamConfig, RangeSet, ipam::Requests};
+use super::ConfigError;
 use crate::cni::{
     json::{FieldError, Object, UnknownKey},
     name,
@@ -27,7 +27,7 @@ pub const OWN_KEYS: &[&str] = &[
 const MTU: std::ops::RangeInclusive<u64> = 68..=65535;
 
 /// The smallest MTU of IPv6: below it the kernel takes IPv6 off an interface.
-const MTU_IPV6: u32 = 1280;
+pub(super) const MTU_IPV6: u32 = 1280;
 
 /// A native bridge network, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,18 +51,10 @@ pub struct BridgeConfig {
     pub promisc_mode: bool,
     /// `enabledad`: IPv6 duplicate address detection in the container.
     pub enable_dad: bool,
-    /// `ipam`; none is a network without addresses (L2 only).
-    pub ipam: Option<IpamConfig>,
-    /// `dns`, which replaces the IPAM's when any field is set.
-    pub dns: Dns,
 }
 
 impl BridgeConfig {
-    pub(super) fn read(
-        root: &Object<'_>,
-        requests: &Requests<'_>,
-        unknown: &mut Vec<UnknownKey>,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn read(root: &Object<'_>) -> Result<Self, ConfigError> {
         let is_default_gateway = root.flag("isDefaultGateway")?;
         let config = Self {
             bridge: bridge_name(root)?,
@@ -74,26 +66,12 @@ impl BridgeConfig {
             hairpin_mode: root.flag("hairpinMode")?,
             promisc_mode: root.flag("promiscMode")?,
             enable_dad: root.flag("enabledad")?,
-            ipam: IpamConfig::read(root, requests, unknown)?,
-            dns: read_dns(root, unknown)?,
         };
         if config.hairpin_mode && config.promisc_mode {
             let why = "in promiscuous mode the bridge itself sends a port's frames back";
             return Err(ConfigError::Conflict { first: "hairpinMode", second: "promiscMode", why });
         }
-        if config.mtu.is_some_and(|mtu| mtu < MTU_IPV6) && config.has_ipv6() {
-            return Err(root.fault("mtu", "at least 1280, which IPv6 needs").into());
-        }
         Ok(config)
-    }
-
-    /// Whether an IPv6 address is sure to be given.
-    fn has_ipv6(&self) -> bool {
-        match &self.ipam {
-            Some(IpamConfig::HostLocal(config)) => config.range_sets.iter().any(RangeSet::is_ipv6),
-            Some(IpamConfig::Static(config)) => config.addresses.iter().any(|one| one.address.addr().is_ipv6()),
-            Some(IpamConfig::Exec { .. }) | None => false,
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{ConfigError, HostLocalConfig, bridge::read_dns, parse::plugin_name, runtime::RuntimeKeys};
+use super::{ConfigError, HostLocalConfig, RangeSet, bridge::read_dns, parse::plugin_name, runtime::RuntimeKeys};
 use crate::cni::{
     CniArgs, Verb, Version,
     json::{Fault, FieldError, Item, Object, UnknownKey, parse_cidr, parse_ip},
@@ -62,6 +62,15 @@ impl<'a> Requests<'a> {
 }
 
 impl IpamConfig {
+    /// Whether an IPv6 address is sure to be given.
+    pub(super) fn has_ipv6(&self) -> bool {
+        match self {
+            Self::HostLocal(config) => config.range_sets.iter().any(RangeSet::is_ipv6),
+            Self::Static(config) => config.addresses.iter().any(|one| one.address.addr().is_ipv6()),
+            Self::Exec { .. } => false,
+        }
+    }
+
     pub(super) fn read(
         root: &Object<'_>,
         requests: &Requests<'_>,

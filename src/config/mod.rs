@@ -15,6 +15,7 @@ pub mod host_local;
 pub mod ipam;
 pub mod kernel;
 mod keys;
+pub mod native;
 mod parse;
 pub mod runtime;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use self::{
     host_local::{HostLocalConfig, Range, RangeSet},
     ipam::{IpamConfig, StaticAddress, StaticConfig},
     kernel::{KernelConfig, LoaderName, LogConfig, LogLevel},
+    native::{LinkConfig, NativeConfig},
     runtime::{ArgsConfig, RuntimeConfig},
 };
 pub use crate::cni::json::UnknownKey;
@@ -98,6 +100,6 @@ pub enum Mode {
     Chained,
     /// `delegate`: another plugin, run by the exec protocol.
     Delegate(DelegateConfig),
-    /// `bridge`: groundwork itself.
-    Bridge(Box<BridgeConfig>),
+    /// Groundwork itself.
+    Native(Box<NativeConfig>),
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::{
-    ArgsConfig, Attachment, BridgeConfig, ConfigError, DelegateConfig, IpamConfig, KernelConfig, LogConfig, Mode,
+    ArgsConfig, Attachment, ConfigError, DelegateConfig, IpamConfig, KernelConfig, LogConfig, Mode, NativeConfig,
     NetworkConfig, RuntimeConfig,
     bridge::OWN_KEYS,
     ipam::{Requests, argument},
@@ -81,7 +81,7 @@ impl NetworkConfig {
     fn check_path(&self, request: &Request) -> Result<(), ConfigError> {
         let (key, plugin) = match &self.mode {
             Mode::Delegate(delegate) => ("delegate.type", &delegate.plugin_type),
-            Mode::Bridge(bridge) => match &bridge.ipam {
+            Mode::Native(native) => match &native.ipam {
                 Some(IpamConfig::Exec { plugin_type }) => ("ipam.type", plugin_type),
                 _ => return Ok(()),
             },
@@ -147,7 +147,7 @@ impl Body {
                 refuse_unserved(root, keys.runtime.as_ref())?;
                 if is_native(root)? {
                     body.mac = requested_mac(request)?;
-                    Mode::Bridge(Box::new(BridgeConfig::read(root, &requests, &mut body.unknown)?))
+                    Mode::Native(Box::new(NativeConfig::read(root, &requests, &mut body.unknown)?))
                 } else {
                     Mode::Chained
                 }

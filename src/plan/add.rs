@@ -4,13 +4,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::step::{Place, Setting, Step};
+use super::{
+    bridge,
+    step::{Place, Setting, Step},
+};
 use crate::{
     cni::{
         mac::Mac,
         result::{IpConfig, Route},
     },
-    config::BridgeConfig,
+    config::{LinkConfig, NativeConfig},
     nft::ruleset::{Element, Owned, Owner},
     rtnl::values::Link,
 };
@@ -19,7 +22,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Attach<'a> {
     /// The network's keys.
-    pub config: &'a BridgeConfig,
+    pub config: &'a NativeConfig,
     /// `CNI_IFNAME`.
     pub ifname: &'a str,
     /// Name of the veth's host end.
@@ -70,18 +73,22 @@ pub enum PlanError {
     NoGateway { address: IpNet },
 }
 
-/// Fills in what the IPAM left open: gateways when the bridge is one, next hops, default routes. Idempotent.
+/// Fills in what the IPAM left open: gateways when the host is one, next hops, default routes. Idempotent.
 ///
 /// # Errors
 /// [`PlanError::NoGateway`].
-pub fn resolve(config: &BridgeConfig, ips: &mut [IpConfig], routes: &mut Vec<Route>) -> Result<(), PlanError> {
-    if config.is_gateway {
+pub fn resolve(config: &NativeConfig, ips: &mut [IpConfig], routes: &mut Vec<Route>) -> Result<(), PlanError> {
+    let (is_gateway, is_default_gateway) = match &config.link {
+        Some(LinkConfig::Bridge(bridge)) => (bridge.is_gateway, bridge.is_default_gateway),
+        None => return Ok(()),
+    };
+    if is_gateway {
         for ip in ips.iter_mut() {
             ip.gateway = ip.gateway.or_else(|| first_host(&ip.address));
         }
     }
     let gateway_of = |ipv4: bool| ips.iter().filter(|ip| ip.address.addr().is_ipv4() == ipv4).find_map(|ip| ip.gateway);
-    if config.is_default_gateway {
+    if is_default_gateway {
         for ip in ips.iter() {
             let default = default_route(ip.address.addr().is_ipv4());
             if !routes.iter().any(|route| route.dst == default) {
@@ -113,89 +120,24 @@ pub fn plan_add(
     routes: &[Route],
     host: &ObservedHost,
 ) -> Result<Vec<Step>, PlanError> {
-    let mut steps = bridge_steps(attach, host)?;
-    if attach.config.is_gateway {
-        gateway_steps(attach, ips, host, &mut steps)?;
+    let mut steps = match &attach.config.link {
+        Some(LinkConfig::Bridge(bridge)) => bridge::steps(attach, bridge, ips, host)?,
+        None => Vec::new(),
+    };
+    if attach.config.link.is_some() {
+        sandbox_steps(attach, ips, routes, &mut steps);
     }
-    steps.push(Step::CreateVeth {
-        host: attach.host_link.into(),
-        host_mac: attach.host_mac,
-        bridge: attach.config.bridge.clone(),
-        sandbox: attach.ifname.into(),
-        sandbox_mac: attach.sandbox_mac,
-        mtu: attach.config.mtu,
-    });
-    if attach.config.hairpin_mode {
-        steps.push(Step::SetHairpin { link: attach.host_link.into() });
-    }
-    sandbox_steps(attach, ips, routes, &mut steps);
-    if attach.config.ip_masq && !ips.is_empty() {
+    if attach.config.ip_masq() && !ips.is_empty() {
         let elements = ips.iter().flat_map(|ip| Element::masquerade(ip.address));
         steps.push(Step::AddElements(elements.map(|element| Owned { element, owner: attach.owner.clone() }).collect()));
     }
     Ok(steps)
 }
 
-fn bridge_steps(attach: &Attach<'_>, host: &ObservedHost) -> Result<Vec<Step>, PlanError> {
-    let name = &attach.config.bridge;
-    let mut steps = Vec::new();
-    match &host.bridge {
-        None => {
-            steps.push(Step::CreateBridge { name: name.clone(), mac: attach.bridge_mac, mtu: attach.config.mtu });
-            steps.push(sysctl(Place::Host, Setting::conf("ipv6", name, "accept_ra"), "0", true));
-        }
-        Some(link) if link.kind.as_deref() != Some("bridge") => {
-            return Err(PlanError::NotBridge { name: name.clone(), kind: link.kind.clone() });
-        }
-        Some(link) if !link.up => steps.push(Step::SetUp { place: Place::Host, link: name.clone() }),
-        Some(_) => {}
-    }
-    if attach.config.promisc_mode && !host.bridge.as_ref().is_some_and(|link| link.promisc) {
-        steps.push(Step::SetPromisc { link: name.clone() });
-    }
-    Ok(steps)
-}
-
-/// The bridge's addresses, and forwarding.
-fn gateway_steps(
-    attach: &Attach<'_>,
-    ips: &[IpConfig],
-    host: &ObservedHost,
-    steps: &mut Vec<Step>,
-) -> Result<(), PlanError> {
-    let name = &attach.config.bridge;
-    let gateways: Vec<IpNet> = ips.iter().filter_map(gateway_address).collect();
-    for wanted in &gateways {
-        for present in host.bridge_addresses.iter().filter(|present| contradicts(present, wanted)) {
-            if gateways.contains(present) {
-                continue;
-            }
-            if !attach.config.force_address {
-                return Err(PlanError::OtherAddress { name: name.clone(), present: *present, wanted: *wanted });
-            }
-            steps.push(Step::DeleteAddress { link: name.clone(), address: *present });
-        }
-        if !host.bridge_addresses.contains(wanted) {
-            steps.push(Step::AddAddress { place: Place::Host, link: name.clone(), address: *wanted, nodad: true });
-        }
-    }
-    if gateways.iter().any(|gateway| gateway.addr().is_ipv4()) && !host.forwarding_v4 {
-        steps.push(sysctl(Place::Host, Setting("net/ipv4/ip_forward".into()), "1", false));
-    }
-    if gateways.iter().any(|gateway| gateway.addr().is_ipv6()) && !host.forwarding_v6 {
-        // A forwarding host drops the default route that it learned from a router, unless accept_ra is 2.
-        for link in &host.advertised {
-            steps.push(sysctl(Place::Host, Setting::conf("ipv6", link, "accept_ra"), "2", true));
-        }
-        steps.push(sysctl(Place::Host, Setting::conf("ipv6", "all", "forwarding"), "1", false));
-    }
-    Ok(())
-}
-
 fn sandbox_steps(attach: &Attach<'_>, ips: &[IpConfig], routes: &[Route], steps: &mut Vec<Step>) {
     let link = attach.ifname;
     let inside = |family, name, value| sysctl(Place::Sandbox, Setting::conf(family, link, name), value, true);
-    let dad = attach.config.enable_dad;
+    let dad = matches!(&attach.config.link, Some(LinkConfig::Bridge(bridge)) if bridge.enable_dad);
     if ips.iter().any(|ip| ip.address.addr().is_ipv6()) {
         steps.push(inside("ipv6", "disable_ipv6", "0"));
         steps.push(inside("ipv6", "keep_addr_on_down", "1"));
@@ -213,25 +155,8 @@ fn sandbox_steps(attach: &Attach<'_>, ips: &[IpConfig], routes: &[Route], steps:
     steps.extend(routes.iter().map(|route| Step::AddRoute { link: link.into(), route: route.clone() }));
 }
 
-const fn sysctl(place: Place, setting: Setting, value: &'static str, optional: bool) -> Step {
+pub(super) const fn sysctl(place: Place, setting: Setting, value: &'static str, optional: bool) -> Step {
     Step::Sysctl { place, setting, value, optional }
-}
-
-/// The address that makes the bridge an address's gateway.
-#[must_use]
-pub(super) fn gateway_address(ip: &IpConfig) -> Option<IpNet> {
-    IpNet::new(ip.gateway?, ip.address.prefix_len()).ok()
-}
-
-/// A bridge has one IPv4 network; IPv6 ones may stand side by side unless they overlap.
-fn contradicts(present: &IpNet, wanted: &IpNet) -> bool {
-    match (present, wanted) {
-        (IpNet::V4(_), IpNet::V4(_)) => present != wanted,
-        (IpNet::V6(_), IpNet::V6(_)) => {
-            present != wanted && (present.contains(&wanted.addr()) || wanted.contains(&present.addr()))
-        }
-        _ => false,
-    }
 }
 
 fn first_host(address: &IpNet) -> Option<IpAddr> {

@@ -4,13 +4,13 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::add::gateway_address;
+use super::bridge::gateway_address;
 use crate::{
     cni::{
         mac::Mac,
         result::{IpConfig, Route},
     },
-    config::BridgeConfig,
+    config::{BridgeConfig, LinkConfig, NativeConfig},
     nft::ruleset::Owned,
     rtnl::values::{Link, MAIN_TABLE, RouteEntry},
 };
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Expected<'a> {
     /// The network's keys.
-    pub config: &'a BridgeConfig,
+    pub config: &'a NativeConfig,
     /// Name of the veth's host end.
     pub host_link: &'a str,
     /// Name of the container's end.
@@ -82,8 +82,10 @@ impl fmt::Display for Difference {
 #[must_use]
 pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Difference> {
     let mut found = Differences::default();
-    compare_bridge(expected, observed, &mut found);
-    compare_host_link(expected, observed, &mut found);
+    if let Some(LinkConfig::Bridge(bridge)) = &expected.config.link {
+        compare_bridge(bridge, expected, observed, &mut found);
+        compare_port(bridge, expected, observed, &mut found);
+    }
     compare_sandbox(expected, observed, &mut found);
     for Owned { element, .. } in &observed.missing_elements {
         found.add(
@@ -110,8 +112,13 @@ impl Differences {
     }
 }
 
-fn compare_bridge(expected: &Expected<'_>, observed: &ObservedAttachment, found: &mut Differences) {
-    let name = &expected.config.bridge;
+fn compare_bridge(
+    config: &BridgeConfig,
+    expected: &Expected<'_>,
+    observed: &ObservedAttachment,
+    found: &mut Differences,
+) {
+    let name = &config.bridge;
     let Some(bridge) = &observed.bridge else {
         return found.add(format!("bridge {name}"), "present", "missing");
     };
@@ -122,10 +129,10 @@ fn compare_bridge(expected: &Expected<'_>, observed: &ObservedAttachment, found:
     if !bridge.up {
         found.add(format!("bridge {name}"), "up", "down");
     }
-    if expected.config.promisc_mode && !bridge.promisc {
+    if config.promisc_mode && !bridge.promisc {
         found.add(format!("promiscuous mode of bridge {name}"), "on", "off");
     }
-    if !expected.config.is_gateway {
+    if !config.is_gateway {
         return;
     }
     for gateway in expected.ips.iter().filter_map(gateway_address) {
@@ -144,7 +151,12 @@ fn compare_bridge(expected: &Expected<'_>, observed: &ObservedAttachment, found:
     }
 }
 
-fn compare_host_link(expected: &Expected<'_>, observed: &ObservedAttachment, found: &mut Differences) {
+fn compare_port(
+    config: &BridgeConfig,
+    expected: &Expected<'_>,
+    observed: &ObservedAttachment,
+    found: &mut Differences,
+) {
     let name = expected.host_link;
     let Some(link) = &observed.host_link else {
         return found.add(format!("host link {name}"), "present", "missing");
@@ -158,7 +170,7 @@ fn compare_host_link(expected: &Expected<'_>, observed: &ObservedAttachment, fou
         let master = link.master.map_or("none".into(), |index| format!("link {index}"));
         found.add(format!("bridge of host link {name}"), &bridge.name, master);
     }
-    if expected.config.hairpin_mode && !link.port.is_some_and(|port| port.hairpin) {
+    if config.hairpin_mode && !link.port.is_some_and(|port| port.hairpin) {
         found.add(format!("hairpin mode of host link {name}"), "on", "off");
     }
 }

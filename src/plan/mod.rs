@@ -1,6 +1,7 @@
 //! What to do, as values: pure, so that a wrong plan is a failed unit test and can be shown before anything happens.
 
 mod add;
+mod bridge;
 mod check;
 mod needs;
 mod step;

@@ -1,7 +1,7 @@
 //! Which kernel features a configuration needs, and why.
 
 use crate::{
-    config::{BridgeConfig, Mode, NetworkConfig},
+    config::{LinkConfig, Mode, NativeConfig, NetworkConfig},
     kernel::feature::{self, Need},
 };
 
@@ -12,7 +12,7 @@ use crate::{
 #[must_use]
 pub fn needs(config: &NetworkConfig) -> Vec<Need> {
     let mut needs = match &config.mode {
-        Mode::Bridge(bridge) => bridge_needs(bridge),
+        Mode::Native(native) => native_needs(native),
         Mode::Delegate(delegate) => feature::for_plugin(&delegate.plugin_type)
             .iter()
             .map(|feature| Need::new(*feature, format!("delegate \"{}\"", delegate.plugin_type)))
@@ -31,12 +31,15 @@ pub fn needs(config: &NetworkConfig) -> Vec<Need> {
     needs
 }
 
-fn bridge_needs(config: &BridgeConfig) -> Vec<Need> {
-    let mut needs = vec![
-        Need::new(&feature::BRIDGE, format!("bridge {}", config.bridge)),
-        Need::new(&feature::VETH, format!("the container's link to bridge {}", config.bridge)),
-    ];
-    if config.ip_masq {
+fn native_needs(config: &NativeConfig) -> Vec<Need> {
+    let mut needs = match &config.link {
+        Some(LinkConfig::Bridge(bridge)) => vec![
+            Need::new(&feature::BRIDGE, format!("bridge {}", bridge.bridge)),
+            Need::new(&feature::VETH, format!("the container's link to bridge {}", bridge.bridge)),
+        ],
+        None => Vec::new(),
+    };
+    if config.ip_masq() {
         let why = "masquerade (\"ipMasq\")";
         needs.extend(
             [&feature::NF_TABLES, &feature::NFT_CHAIN_NAT, &feature::NFT_MASQ].map(|feature| Need::new(feature, why)),

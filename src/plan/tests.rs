@@ -6,7 +6,7 @@ use crate::{
         mac::Mac,
         result::{Dns, IpConfig, Route},
     },
-    config::BridgeConfig,
+    config::{BridgeConfig, LinkConfig, NativeConfig},
     rtnl::Link,
 };
 
@@ -21,12 +21,14 @@ fn bridge() -> BridgeConfig {
         hairpin_mode: false,
         promisc_mode: false,
         enable_dad: false,
-        ipam: None,
-        dns: Dns::default(),
     }
 }
 
-fn attach(config: &BridgeConfig) -> Attach<'_> {
+fn network(bridge: &BridgeConfig) -> NativeConfig {
+    NativeConfig { link: Some(LinkConfig::Bridge(bridge.clone())), ipam: None, dns: Dns::default() }
+}
+
+fn attach(config: &NativeConfig) -> Attach<'_> {
     Attach {
         config,
         ifname: "eth0",
@@ -45,8 +47,9 @@ fn ips(addresses: &[&str]) -> Vec<IpConfig> {
 
 fn planned(config: &BridgeConfig, addresses: &[&str], host: &ObservedHost) -> Result<Vec<String>, PlanError> {
     let (mut ips, mut routes) = (ips(addresses), Vec::new());
-    resolve(config, &mut ips, &mut routes)?;
-    let steps = plan_add(&attach(config), &ips, &routes, host)?;
+    let network = network(config);
+    resolve(&network, &mut ips, &mut routes)?;
+    let steps = plan_add(&attach(&network), &ips, &routes, host)?;
     Ok(Script(&steps).to_string().lines().map(str::to_owned).collect())
 }
 
@@ -142,19 +145,19 @@ fn routes_get_next_hops_and_no_second_default() {
         |dst: &str, gw: Option<&str>| Route { gw: gw.map(|gw| gw.parse().unwrap()), ..Route::to(dst.parse().unwrap()) };
     let mut ips = ips(&["10.1.0.2/24", "fd00::2/64"]);
     let mut routes = vec![route("0.0.0.0/0", None), route("10.8.0.0/16", Some("10.1.0.9")), route("10.8.0.0/16", None)];
-    resolve(&bridge(), &mut ips, &mut routes).unwrap();
+    resolve(&network(&bridge()), &mut ips, &mut routes).unwrap();
     let expected =
         [route("0.0.0.0/0", Some("10.1.0.1")), route("10.8.0.0/16", Some("10.1.0.9")), route("::/0", Some("fd00::1"))];
     assert_eq!(routes, expected);
     let again = (ips.clone(), routes.clone());
-    resolve(&bridge(), &mut ips, &mut routes).unwrap();
+    resolve(&network(&bridge()), &mut ips, &mut routes).unwrap();
     assert_eq!((ips, routes), again);
 }
 
 #[test]
 fn without_a_gateway_there_is_no_default_route() {
     let config = BridgeConfig { is_gateway: false, ..bridge() };
-    let error = resolve(&config, &mut ips(&["10.1.0.2/24"]), &mut Vec::new()).unwrap_err();
+    let error = resolve(&network(&config), &mut ips(&["10.1.0.2/24"]), &mut Vec::new()).unwrap_err();
     assert_eq!(error, PlanError::NoGateway { address: "10.1.0.2/24".parse().unwrap() });
 }
 

@@ -39,9 +39,6 @@ pub struct Record {
     pub boot_id: BootId,
     /// The sandbox.
     pub netns: Netns,
-    /// The bridge whose port it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bridge: Option<String>,
     /// The host's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_link: Option<HostLink>,
@@ -138,7 +135,6 @@ impl Record {
             state: State::Adding,
             boot_id,
             netns,
-            bridge: None,
             host_link: None,
             sandbox_mac: None,
             addresses: Vec::new(),

@@ -127,7 +127,7 @@ fn a_reader_sees_the_old_record_or_the_new() {
             }
         });
         for length in (0..3000).map(|turn| turn % 7 * 100) {
-            record.bridge = Some("b".repeat(length));
+            record.ifname = "b".repeat(length);
             store.write(&lock, &record).unwrap();
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -7,7 +7,7 @@ use crate::{
         CniResult, Request, Verb,
         result::{Dns, IpConfig, Route},
     },
-    config::{Attachment, BridgeConfig, DelegateConfig, HostLocalConfig, IpamConfig, NetworkConfig},
+    config::{Attachment, DelegateConfig, HostLocalConfig, IpamConfig, NativeConfig, NetworkConfig},
     delegate::{Delegate, Subject, child},
     error::{Error, Result},
     ipam::{
@@ -35,8 +35,8 @@ impl From<CniResult> for Given {
 }
 
 /// What a record must say before addresses are taken, so that a killed ADD can be undone.
-pub(super) fn announce(config: &NetworkConfig, bridge: &BridgeConfig, record: &mut Record) {
-    match &bridge.ipam {
+pub(super) fn announce(config: &NetworkConfig, native: &NativeConfig, record: &mut Record) {
+    match &native.ipam {
         Some(IpamConfig::HostLocal(ipam)) => {
             record.leases = Some(Leases { data_dir: ipam.data_dir.clone(), addresses: Vec::new() });
         }
@@ -51,12 +51,12 @@ pub(super) fn announce(config: &NetworkConfig, bridge: &BridgeConfig, record: &m
 pub(super) fn obtain(
     request: &Request,
     config: &NetworkConfig,
-    bridge: &BridgeConfig,
+    native: &NativeConfig,
     store: &Store,
     rtnl: &Rtnl,
     record: &mut Record,
 ) -> Result<Given> {
-    let given = match &bridge.ipam {
+    let given = match &native.ipam {
         None => Given::default(),
         Some(IpamConfig::Static(ipam)) => {
             let ip = |address, gateway| IpConfig { address, gateway, interface: None };
@@ -125,10 +125,10 @@ pub(super) fn release_garbled(store: &Store, attachment: &Attachment) -> Result<
 pub(super) fn release_unrecorded(
     request: &Request,
     config: &NetworkConfig,
-    bridge: &BridgeConfig,
+    native: &NativeConfig,
     store: Option<&Store>,
 ) -> Result<()> {
-    match &bridge.ipam {
+    match &native.ipam {
         Some(IpamConfig::HostLocal(ipam)) => {
             // Beside the records there is no lease without a record: only a folder that others share is searched.
             if let Some(data_dir) = ipam.data_dir.as_deref()
@@ -138,7 +138,7 @@ pub(super) fn release_unrecorded(
             }
             Ok(())
         }
-        _ => forward(request, config, bridge),
+        _ => forward(request, config, native),
     }
 }
 
@@ -160,8 +160,8 @@ pub(super) fn lost(store: &Store, record: &Record) -> Result<Vec<(std::net::IpAd
 }
 
 /// Why no address could be given now.
-pub(super) fn unavailable(request: &Request, config: &NetworkConfig, bridge: &BridgeConfig) -> Result<Vec<String>> {
-    match &bridge.ipam {
+pub(super) fn unavailable(request: &Request, config: &NetworkConfig, native: &NativeConfig) -> Result<Vec<String>> {
+    match &native.ipam {
         Some(IpamConfig::HostLocal(ipam)) => {
             let store = Store::existing(&config.state_dir, &config.name)?;
             let data_dir = ipam.data_dir.as_deref();
@@ -174,13 +174,13 @@ pub(super) fn unavailable(request: &Request, config: &NetworkConfig, bridge: &Br
                 .map(|(set, usage)| format!("no free address in {set}: {} of {} are held", usage.held, usage.capacity))
                 .collect())
         }
-        _ => forward(request, config, bridge).map(|()| Vec::new()),
+        _ => forward(request, config, native).map(|()| Vec::new()),
     }
 }
 
 /// Hands the request on to the plugin that gives addresses; the embedded ones are their callers' to look at.
-pub(super) fn forward(request: &Request, config: &NetworkConfig, bridge: &BridgeConfig) -> Result<()> {
-    match &bridge.ipam {
+pub(super) fn forward(request: &Request, config: &NetworkConfig, native: &NativeConfig) -> Result<()> {
+    match &native.ipam {
         Some(IpamConfig::Exec { plugin_type }) => {
             Delegate::find(plugin_type, &request.path)?.call(request.verb, Subject::Same, &config.raw)?;
             Ok(())

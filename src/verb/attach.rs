@@ -7,9 +7,13 @@ use super::{
     detach,
 };
 use crate::{
-    apply::{self, Tools},
-    cni::{CniResult, Request, Version, mac::Mac, result::Interface},
-    config::{Attachment, BridgeConfig, NetworkConfig},
+    apply::{self, Links, Tools},
+    cni::{
+        CniResult, Request, Version,
+        mac::Mac,
+        result::{Interface, IpConfig},
+    },
+    config::{Attachment, LinkConfig, NativeConfig, NetworkConfig},
     error::{Error, Result},
     kernel::Ready,
     nft::Nft,
@@ -24,7 +28,7 @@ use crate::{
 pub(super) fn attach(
     request: &Request,
     config: &NetworkConfig,
-    bridge: &BridgeConfig,
+    native: &NativeConfig,
     ready: &Ready,
 ) -> Result<CniResult> {
     let sandbox = open_sandbox(request)?;
@@ -34,11 +38,10 @@ pub(super) fn attach(
     let lock = make_room(request, &store, &attachment, &rtnl)?;
     let netns = Netns { path: sandbox.path().into(), id: sandbox.id() };
     let mut record = Record::intent(&config.name, &attachment, netns, store.boot().clone());
-    record.bridge = Some(bridge.bridge.clone());
     record.host_link = Some(host_link(&rtnl, config, &attachment)?);
-    addresses::announce(config, bridge, &mut record);
+    addresses::announce(config, native, &mut record);
     store.write(&lock, &record)?;
-    let mut site = Site { request, config, bridge, ready, store: &store, lock: &lock, sandbox: &sandbox, rtnl: &rtnl };
+    let mut site = Site { request, config, native, ready, store: &store, lock: &lock, sandbox: &sandbox, rtnl: &rtnl };
     site.build(&mut record).map_err(|cause| match detach::detach(&store, lock, &record, &request.path) {
         Ok(()) => cause,
         Err(left) => Error::NotUndone { cause: Box::new(cause), left: Box::new(left) },
@@ -49,7 +52,7 @@ pub(super) fn attach(
 struct Site<'a> {
     request: &'a Request,
     config: &'a NetworkConfig,
-    bridge: &'a BridgeConfig,
+    native: &'a NativeConfig,
     ready: &'a Ready,
     store: &'a Store,
     lock: &'a Lock,
@@ -60,12 +63,12 @@ struct Site<'a> {
 impl Site<'_> {
     /// Addresses, plan, deeds. The record names everything before it is there.
     fn build(&mut self, record: &mut Record) -> Result<CniResult> {
-        let Self { request, config, bridge, store, rtnl, .. } = *self;
-        let mut given = addresses::obtain(request, config, bridge, store, rtnl, record)?;
-        plan::resolve(bridge, &mut given.ips, &mut given.routes)?;
+        let Self { request, config, native, store, rtnl, .. } = *self;
+        let mut given = addresses::obtain(request, config, native, store, rtnl, record)?;
+        plan::resolve(native, &mut given.ips, &mut given.routes)?;
         let host_link = record.host_link.clone().ok_or(Error::NoFreeName)?;
         let attach = Attach {
-            config: bridge,
+            config: native,
             ifname: &request.ifname,
             host_link: &host_link.name,
             host_mac: host_link.mac,
@@ -74,27 +77,48 @@ impl Site<'_> {
             owner: record.owner(),
         };
         let ipv6 = given.ips.iter().any(|ip| ip.address.addr().is_ipv6());
-        let observed = observe::observe_host(rtnl, bridge, ipv6)?;
+        let observed = observe::observe_host(rtnl, native, ipv6)?;
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
         record.sandbox_mac = Some(attach.sandbox_mac);
         record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
         store.write(self.lock, record)?;
-        let bridge_mac = self.run(&steps, observed.bridge)?;
-        let result = result(&attach, given, bridge_mac, self.sandbox);
+        let mut links = self.run(&steps, observed.bridge)?;
+        let result = self.result(&attach, given, &mut links)?;
         record.state = State::Added;
         record.result = Some(result.to_json(Version::NEWEST)?);
         store.write(self.lock, record)?;
         Ok(result)
     }
 
-    /// Runs the steps; the bridge's hardware address.
-    fn run(&self, steps: &[Step], bridge: Option<Link>) -> Result<Option<Mac>> {
+    /// Runs the steps; the links of the host that are known afterwards.
+    fn run(&self, steps: &[Step], bridge: Option<Link>) -> Result<Links> {
         let mut nft = if steps.iter().any(|step| !step.elements().is_empty()) { Some(Nft::open()?) } else { None };
         let mut tools =
             Tools { rtnl: self.rtnl, sandbox: self.sandbox, nft: nft.as_mut(), links: bridge.into_iter().collect() };
         apply::apply_add(self.ready, steps, &mut tools)?;
-        Ok(tools.links.named(self.rtnl, &self.bridge.bridge)?.mac)
+        Ok(tools.links)
     }
+
+    fn result(&self, attach: &Attach<'_>, given: Given, links: &mut Links) -> Result<CniResult> {
+        let mut interfaces = Vec::new();
+        if let Some(LinkConfig::Bridge(bridge)) = &self.native.link {
+            interfaces.push(interface(&bridge.bridge, links.named(self.rtnl, &bridge.bridge)?.mac));
+            interfaces.push(interface(attach.host_link, Some(attach.host_mac)));
+        }
+        let sandbox = self.sandbox.path().display().to_string();
+        interfaces.push(Interface { sandbox, ..interface(attach.ifname, Some(attach.sandbox_mac)) });
+        let inside = interfaces.len() - 1;
+        Ok(CniResult {
+            interfaces,
+            ips: given.ips.into_iter().map(|ip| IpConfig { interface: Some(inside), ..ip }).collect(),
+            routes: given.routes,
+            dns: if self.native.dns.is_empty() { given.dns } else { self.native.dns.clone() },
+        })
+    }
+}
+
+fn interface(name: &str, mac: Option<Mac>) -> Interface {
+    Interface { name: name.into(), mac: mac.map(|mac| mac.to_string()).unwrap_or_default(), ..Interface::default() }
 }
 
 /// Opens the sandbox; the host's own namespace is none, unless the runtime insists.
@@ -156,28 +180,4 @@ fn fnv1a(bytes: &[u8]) -> u32 {
 
 fn random_mac() -> Mac {
     Mac::local(RandomState::new().hash_one(0))
-}
-
-fn result(attach: &Attach<'_>, given: Given, bridge_mac: Option<Mac>, sandbox: &Sandbox) -> CniResult {
-    let link = |name: &str, mac: Option<Mac>| Interface {
-        name: name.into(),
-        mac: mac.map(|mac| mac.to_string()).unwrap_or_default(),
-        ..Interface::default()
-    };
-    let mut inside = link(attach.ifname, Some(attach.sandbox_mac));
-    inside.sandbox = sandbox.path().display().to_string();
-    let mut result = CniResult {
-        interfaces: vec![
-            link(&attach.config.bridge, bridge_mac),
-            link(attach.host_link, Some(attach.host_mac)),
-            inside,
-        ],
-        ips: given.ips,
-        routes: given.routes,
-        dns: if attach.config.dns.is_empty() { given.dns } else { attach.config.dns.clone() },
-    };
-    for ip in &mut result.ips {
-        ip.interface = Some(2);
-    }
-    result
 }

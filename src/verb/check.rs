@@ -7,7 +7,7 @@ use crate::{
         mac::Mac,
         result::{IpConfig, Route},
     },
-    config::{BridgeConfig, Mode, NetworkConfig},
+    config::{Mode, NativeConfig, NetworkConfig},
     error::{Error, Result},
     observe,
     plan::{self, Expected},
@@ -19,11 +19,11 @@ pub(super) fn check(request: &Request, config: &NetworkConfig) -> Result<()> {
     match &config.mode {
         Mode::Chained => Ok(()),
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
-        Mode::Bridge(bridge) => check_bridge(request, config, bridge),
+        Mode::Native(native) => check_native(request, config, native),
     }
 }
 
-fn check_bridge(request: &Request, config: &NetworkConfig, bridge: &BridgeConfig) -> Result<()> {
+fn check_native(request: &Request, config: &NetworkConfig, native: &NativeConfig) -> Result<()> {
     let sandbox = attach::open_sandbox(request)?;
     let attachment = request.attachment();
     let not_attached = || Error::NotAttached {
@@ -34,10 +34,10 @@ fn check_bridge(request: &Request, config: &NetworkConfig, bridge: &BridgeConfig
     let store = Store::existing(&config.state_dir, &config.name)?.ok_or_else(not_attached)?;
     let _lock = store.lock(&attachment)?;
     let record = store.read(&attachment)?.ok_or_else(not_attached)?;
-    addresses::forward(request, config, bridge)?;
+    addresses::forward(request, config, native)?;
     let (ips, routes, mac) = left_by_the_chain(config, &record, request)?;
     let expected = Expected {
-        config: bridge,
+        config: native,
         host_link: record.host_link.as_ref().map(|link| link.name.as_str()).unwrap_or_default(),
         ifname: &request.ifname,
         sandbox_mac: mac,

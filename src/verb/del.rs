@@ -22,8 +22,8 @@ pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
     };
     match &config.mode {
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
-        Mode::Bridge(bridge) if !had_record => detach::detach_unrecorded(request, config, bridge, store.as_ref()),
-        Mode::Bridge(_) | Mode::Chained => Ok(()),
+        Mode::Native(native) if !had_record => detach::detach_unrecorded(request, config, native, store.as_ref()),
+        Mode::Native(_) | Mode::Chained => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{addresses, attach};
 use crate::{
     cni::Request,
-    config::{Attachment, BridgeConfig, NetworkConfig},
+    config::{Attachment, NativeConfig, NetworkConfig},
     error::{Error, Result},
     nft::{Nft, ruleset::Owner},
     rtnl::Rtnl,
@@ -55,7 +55,7 @@ fn delete_host_link(record: &Record) -> Result<()> {
 pub(super) fn detach_unrecorded(
     request: &Request,
     config: &NetworkConfig,
-    bridge: &BridgeConfig,
+    native: &NativeConfig,
     store: Option<&Store>,
 ) -> Result<()> {
     let mut errors = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn detach_unrecorded(
         // Not one record of the network is left, so the state folder itself may have been lost.
         errors.extend(detach_by_name(&config.name, &request.attachment()).err());
     }
-    errors.extend(addresses::release_unrecorded(request, config, bridge, store).err());
+    errors.extend(addresses::release_unrecorded(request, config, native, store).err());
     Error::all(errors)
 }
 

@@ -16,12 +16,12 @@ pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
     match &config.mode {
         Mode::Chained => Ok(()),
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
-        Mode::Bridge(bridge) => {
+        Mode::Native(native) => {
             let mut errors = Vec::new();
             if let Some(store) = Store::existing(&config.state_dir, &config.name)? {
                 errors = collect(request, config, &store)?;
             }
-            errors.extend(addresses::forward(request, config, bridge).err());
+            errors.extend(addresses::forward(request, config, native).err());
             Error::all(errors)
         }
     }

@@ -15,7 +15,7 @@ pub(super) fn status(request: &Request, config: &NetworkConfig) -> Result<()> {
     match &config.mode {
         Mode::Chained => {}
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner)?,
-        Mode::Bridge(bridge) => reasons.extend(addresses::unavailable(request, config, bridge)?),
+        Mode::Native(native) => reasons.extend(addresses::unavailable(request, config, native)?),
     }
     if reasons.is_empty() { Ok(()) } else { Err(Error::NotAvailable(reasons)) }
 }

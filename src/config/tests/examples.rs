@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::parse;
+use super::{bridge_of, parse};
 use crate::{
     config::{IpamConfig, Mode, NetworkConfig},
     kernel::feature::FeatureRef,
@@ -30,9 +30,10 @@ fn groundwork_of(list: &str) -> Vec<NetworkConfig> {
 }
 
 fn ranges_of(config: &NetworkConfig) -> Vec<String> {
-    let Mode::Bridge(bridge) = &config.mode else { panic!("{:?}", config.mode) };
+    let Mode::Native(native) = &config.mode else { panic!("{:?}", config.mode) };
+    let bridge = bridge_of(config);
     assert!(bridge.is_default_gateway && bridge.is_gateway && bridge.ip_masq && bridge.hairpin_mode);
-    let Some(IpamConfig::HostLocal(ipam)) = &bridge.ipam else { panic!("{:?}", bridge.ipam) };
+    let Some(IpamConfig::HostLocal(ipam)) = &native.ipam else { panic!("{:?}", native.ipam) };
     ipam.range_sets.iter().flat_map(|set| &set.0).map(|range| format!("{range} {}", range.gateway)).collect()
 }
 

@@ -25,7 +25,7 @@ fn a_del_keeps_the_errors_and_goes_on() {
     let broken = with(&native(), "/modules", json!("x"));
     let config = parse_for(&broken, &request(Verb::Del)).unwrap();
     assert_eq!((config.flaws.len(), config.kernel), (1, KernelConfig::default()));
-    assert!(matches!(config.mode, Mode::Bridge(_)), "a fault elsewhere leaves the network as configured");
+    assert!(matches!(config.mode, Mode::Native(_)), "a fault elsewhere leaves the network as configured");
 }
 
 #[test]

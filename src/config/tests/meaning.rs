@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{bridge_of, fixed, host_local_of, native, parse, parse_for, request, request_with, static_of, with};
+use super::{bridge_of, fixed, native_of, host_local_of, native, parse, parse_for, request, request_with, static_of, with};
 use crate::{
     cni::{Verb, Version, mac::Mac},
     config::{Attachment, IpamConfig, LoaderName, LogLevel, Mode, NetworkConfig, Range, UnknownKey},
@@ -44,7 +44,7 @@ fn every_key_is_read() {
     assert!(bridge.is_gateway && !bridge.is_default_gateway && bridge.force_address && bridge.ip_masq);
     assert!(bridge.hairpin_mode && !bridge.promisc_mode && bridge.enable_dad);
     assert_eq!(bridge.mtu, Some(1400));
-    assert_eq!(bridge.dns.nameservers, ["10.1.0.1", "fe80::1%eth0"]);
+    assert_eq!(native_of(&config).dns.nameservers, ["10.1.0.1", "fe80::1%eth0"]);
     let ipam = host_local_of(&config);
     let sets: Vec<Vec<String>> =
         ipam.range_sets.iter().map(|set| set.0.iter().map(ToString::to_string).collect()).collect();
@@ -156,11 +156,11 @@ fn who_builds_the_network() {
         assert_eq!(bridge_of(&mode(key, value)).bridge, "cni0", "{key}");
     }
     assert!(bridge_of(&mode("isDefaultGateway", json!(true))).is_gateway);
-    assert!(bridge_of(&mode("bridge", json!("b"))).ipam.is_none());
+    assert!(native_of(&mode("bridge", json!("b"))).ipam.is_none());
     let l2 = json!({ "name": "n", "bridge": "b", "ipam": { "type": "" } });
-    assert!(bridge_of(&parse(&l2).unwrap()).ipam.is_none(), "as the reference: no IPAM type, no addresses");
+    assert!(native_of(&parse(&l2).unwrap()).ipam.is_none(), "as the reference: no IPAM type, no addresses");
     let dhcp = mode("ipam", json!({ "type": "dhcp" }));
-    let Some(IpamConfig::Exec { plugin_type }) = &bridge_of(&dhcp).ipam else { panic!() };
+    let Some(IpamConfig::Exec { plugin_type }) = &native_of(&dhcp).ipam else { panic!() };
     assert_eq!(plugin_type, "dhcp");
 }
 

@@ -8,7 +8,9 @@ mod properties;
 
 use serde_json::{Value, json};
 
-use super::{BridgeConfig, ConfigError, HostLocalConfig, IpamConfig, Mode, NetworkConfig, StaticConfig};
+use super::{
+    BridgeConfig, ConfigError, HostLocalConfig, IpamConfig, LinkConfig, Mode, NativeConfig, NetworkConfig, StaticConfig,
+};
 use crate::cni::{Request, Verb, args::CniArgs};
 
 /// A request of `verb` with the variables that its specification asks for.
@@ -131,17 +133,22 @@ fn delegated() -> Value {
     })
 }
 
+fn native_of(config: &NetworkConfig) -> &NativeConfig {
+    let Mode::Native(native) = &config.mode else { panic!("{:?}", config.mode) };
+    native
+}
+
 fn bridge_of(config: &NetworkConfig) -> &BridgeConfig {
-    let Mode::Bridge(bridge) = &config.mode else { panic!("{:?}", config.mode) };
+    let Some(LinkConfig::Bridge(bridge)) = &native_of(config).link else { panic!("{:?}", config.mode) };
     bridge
 }
 
 fn host_local_of(config: &NetworkConfig) -> &HostLocalConfig {
-    let Some(IpamConfig::HostLocal(ipam)) = &bridge_of(config).ipam else { panic!("{:?}", config.mode) };
+    let Some(IpamConfig::HostLocal(ipam)) = &native_of(config).ipam else { panic!("{:?}", config.mode) };
     ipam
 }
 
 fn static_of(config: &NetworkConfig) -> &StaticConfig {
-    let Some(IpamConfig::Static(ipam)) = &bridge_of(config).ipam else { panic!("{:?}", config.mode) };
+    let Some(IpamConfig::Static(ipam)) = &native_of(config).ipam else { panic!("{:?}", config.mode) };
     ipam
 }

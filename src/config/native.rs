@@ -1,0 +1,69 @@
+//! A network that groundwork builds itself: the container's link, its addresses, and what is done with them.
+
+use super::{
+    BridgeConfig, ConfigError, IpamConfig,
+    bridge::{MTU_IPV6, read_dns},
+    ipam::Requests,
+};
+use crate::cni::{
+    json::{Object, UnknownKey},
+    result::Dns,
+};
+
+/// A native network, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NativeConfig {
+    /// The container's link; None when an earlier plugin of the chain made it.
+    pub link: Option<LinkConfig>,
+    /// `ipam`; none is a network without addresses (L2 only).
+    pub ipam: Option<IpamConfig>,
+    /// `dns`, which replaces the IPAM's when any field is set.
+    pub dns: Dns,
+}
+
+/// How a container is connected, by the reference plugin that does the same.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LinkConfig {
+    /// A veth pair whose host's end is a port of a bridge.
+    Bridge(BridgeConfig),
+}
+
+impl NativeConfig {
+    pub(super) fn read(
+        root: &Object<'_>,
+        requests: &Requests<'_>,
+        unknown: &mut Vec<UnknownKey>,
+    ) -> Result<Self, ConfigError> {
+        let config = Self {
+            link: Some(LinkConfig::Bridge(BridgeConfig::read(root)?)),
+            ipam: IpamConfig::read(root, requests, unknown)?,
+            dns: read_dns(root, unknown)?,
+        };
+        let mtu = config.link.as_ref().and_then(LinkConfig::mtu);
+        if mtu.is_some_and(|mtu| mtu < MTU_IPV6) && config.ipam.as_ref().is_some_and(IpamConfig::has_ipv6) {
+            return Err(root.fault("mtu", "at least 1280, which IPv6 needs").into());
+        }
+        Ok(config)
+    }
+}
+
+impl NativeConfig {
+    /// Whether what the container sends beyond its network is masqueraded.
+    #[must_use]
+    pub const fn ip_masq(&self) -> bool {
+        match &self.link {
+            Some(LinkConfig::Bridge(bridge)) => bridge.ip_masq,
+            None => false,
+        }
+    }
+}
+
+impl LinkConfig {
+    /// In bytes; the kernel's when None.
+    #[must_use]
+    pub const fn mtu(&self) -> Option<u32> {
+        match self {
+            Self::Bridge(bridge) => bridge.mtu,
+        }
+    }
+}
