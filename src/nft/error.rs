@@ -26,7 +26,7 @@ pub enum Error {
     #[error(
         "the kernel lacks {}, which `{needed_by}` needs (module {}): {refusal}",
         lacking.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),
-        lacking.iter().map(Lacking::module).collect::<Vec<_>>().join(" or "),
+        lacking.iter().map(|lacking| lacking.module()).collect::<Vec<_>>().join(" or "),
     )]
     Unsupported {
         /// What it may be, where the kernel leaves that open.
@@ -45,7 +45,7 @@ pub enum Error {
         refusal: Refusal,
     },
     /// Other programs changed the same table again and again while we tried.
-    #[error("cannot {tried}: other programs kept changing table inet groundwork")]
+    #[error("cannot {tried}: other programs kept changing the table groundwork")]
     Contended {
         /// What was tried.
         tried: String,
@@ -61,18 +61,18 @@ pub enum Error {
 }
 
 /// A word of the ruleset's language that a kernel can lack.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lacking {
     /// An expression, as `masq`.
-    Expression(String),
+    Expression(&'static str),
     /// A chain type, as `nat`.
-    ChainType(String),
+    ChainType(&'static str),
 }
 
 impl Lacking {
     /// The module that brings it, when it is one.
     #[must_use]
-    pub fn module(&self) -> String {
+    pub fn module(self) -> String {
         match self {
             Self::Expression(name) => format!("nft_{name}"),
             Self::ChainType(name) => format!("nft_chain_{name}"),

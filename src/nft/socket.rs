@@ -1,9 +1,7 @@
 //! Transactions and questions over one netlink socket.
 
-use std::{collections::HashMap, io};
+use std::io;
 
-use netlink_packet_core::NetlinkPayload;
-use netlink_packet_netfilter::nftables::{Expressions, NfTablesMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::{
     errno::Errno,
@@ -13,8 +11,8 @@ use nix::{
 
 use super::{
     error::{Error, Result},
-    ruleset::{Element, Owned, Part, expression},
-    wire::{self, Batch, Purpose},
+    ruleset::{Element, Owned, Part, TABLE, Table},
+    wire::{self, Answer, Batch, Content, Purpose, Rules},
 };
 use crate::sys::netlink::{Refusal, extend_acks};
 
@@ -48,9 +46,6 @@ pub struct Nft {
     buffer: Vec<u8>,
 }
 
-/// Errors of one transaction, by the index of the message; None is the whole batch.
-type Failures = Vec<(Option<usize>, Refusal)>;
-
 impl Nft {
     /// Opens the socket.
     ///
@@ -82,60 +77,58 @@ impl Nft {
     /// # Errors
     /// [`Error::Unsupported`] names what the kernel lacks. Nothing was changed then.
     pub fn add(&mut self, elements: &[Owned]) -> Result<()> {
-        let mut taken = vec![false; elements.len()];
+        let parts = parts(elements.iter().map(|owned| &owned.element));
+        let mut found: Vec<Option<Owned>> = vec![None; elements.len()]; // so it is nearly always
         for _ in 0..ATTEMPTS {
-            let lacking = self.lacking(&parts(elements.iter().map(|owned| &owned.element)))?;
+            let rules = self.rules(&parts)?;
             let mut batch = Batch::new(self.number);
-            lacking.into_iter().for_each(|part| batch.make(part));
-            for (index, owned) in elements.iter().enumerate() {
-                if taken[index] {
-                    batch.delete(index, &owned.element);
+            parts.iter().filter(|part| !rules.hold(**part)).for_each(|part| batch.make(*part));
+            for (index, (owned, found)) in elements.iter().zip(&found).enumerate() {
+                match found {
+                    Some(found) if found == owned || owned.element.is_shared() => continue,
+                    Some(found) => batch.delete(index, &found.element),
+                    None => {}
                 }
                 batch.add(index, owned);
             }
-            let (failures, purposes) = self.transact(batch)?;
-            if failures.is_empty() {
+            if self.commit(batch, elements, "add")? {
                 return Ok(());
             }
-            for (message, refusal) in failures {
-                match (message.and_then(|index| purposes.get(index)), refusal.errno) {
-                    (Some(Purpose::Add(index)), Errno::EEXIST) => taken[*index] = true,
-                    (Some(Purpose::Delete(index)), Errno::ENOENT) => taken[*index] = false,
-                    (Some(Purpose::Add(_)), Errno::ENOENT) => {} // the rules went since we looked
-                    (purpose, _) => return Err(refused(purpose, refusal, elements, "add")),
-                }
-            }
+            found = self.find(elements.iter().map(|owned| &owned.element))?;
         }
         Err(Error::Contended { tried: "add elements".into() })
     }
 
-    /// Takes away the elements that are there and have this owner; what is missing or another's is left alone.
+    /// Takes away an attachment's elements that are there; what is missing, another's or shared is left alone.
     ///
     /// # Errors
     /// Nothing was changed then.
     pub fn delete(&mut self, elements: &[Owned]) -> Result<()> {
+        let own: Vec<_> = elements.iter().filter(|owned| !owned.element.is_shared()).cloned().collect();
+        self.delete_all(&own)
+    }
+
+    /// Takes away a network's shared elements, when it has no attachment any more: decide that, and call this, under
+    /// a lock that an ADD takes to announce itself before it calls [`Nft::add`].
+    ///
+    /// # Errors
+    /// Nothing was changed then.
+    pub fn delete_shared(&mut self, elements: &[Owned]) -> Result<()> {
+        let shared: Vec<_> = elements.iter().filter(|owned| owned.element.is_shared()).cloned().collect();
+        self.delete_all(&shared)
+    }
+
+    fn delete_all(&mut self, elements: &[Owned]) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            let present = self.find(elements.iter().map(|owned| &owned.element))?;
+            let found = self.find(elements.iter().map(|owned| &owned.element))?;
             let mut batch = Batch::new(self.number);
-            let mut any = false;
-            for (index, (wanted, found)) in elements.iter().zip(present).enumerate() {
-                if found.is_some_and(|found| found.owner == wanted.owner) {
-                    batch.delete(index, &wanted.element);
-                    any = true;
+            for (index, (owned, found)) in elements.iter().zip(found).enumerate() {
+                if found.is_some_and(|found| found.owner == owned.owner) {
+                    batch.delete(index, &owned.element);
                 }
             }
-            if !any {
+            if self.commit(batch, elements, "delete")? {
                 return Ok(());
-            }
-            let (failures, purposes) = self.transact(batch)?;
-            if failures.is_empty() {
-                return Ok(());
-            }
-            for (message, refusal) in failures {
-                match (message.and_then(|index| purposes.get(index)), refusal.errno) {
-                    (Some(Purpose::Delete(_)), Errno::ENOENT) => {} // somebody was faster
-                    (purpose, _) => return Err(refused(purpose, refusal, elements, "delete")),
-                }
             }
         }
         Err(Error::Contended { tried: "delete elements".into() })
@@ -154,32 +147,29 @@ impl Nft {
     /// # Errors
     /// When the kernel cannot be asked.
     pub fn find<'a>(&mut self, elements: impl IntoIterator<Item = &'a Element>) -> Result<Vec<Option<Owned>>> {
+        const TRIED: &str = "find elements";
+        let first = self.number;
         let mut request = Vec::new();
         let mut found = Vec::new();
-        let first = self.number;
         for element in elements {
             wire::ask_element(&mut request, self.next(), element);
             found.push(None);
         }
         let mut open = found.len();
         if open > 0 {
-            self.send(&request, "find elements")?;
+            self.send(&request, TRIED)?;
         }
         while open > 0 {
-            for answer in self.receive(0, "find elements")? {
-                let Some(slot) = slot(answer.header.sequence_number, first).and_then(|index| found.get_mut(index))
-                else {
-                    continue;
-                };
+            for answer in self.receive(0, TRIED)? {
+                let index = slot(answer.number, first);
+                let Some(slot) = index.and_then(|index| found.get_mut(index)) else { continue };
                 open -= 1;
-                match &answer.payload {
-                    NetlinkPayload::Error(message) => match Refusal::of(message) {
-                        Some(refusal) if refusal.errno != Errno::ENOENT => {
-                            return Err(Error::Refused { tried: "find elements".into(), refusal });
-                        }
-                        _ => {}
-                    },
-                    _ => *slot = wire::inner(answer).and_then(|message| wire::elements(message).pop()),
+                match answer.content {
+                    Content::Object(object) => *slot = wire::element(object).next(),
+                    Content::Refused(refusal) if refusal.errno != Errno::ENOENT => {
+                        return Err(Error::Refused { tried: TRIED.into(), refusal });
+                    }
+                    _ => {}
                 }
             }
         }
@@ -191,13 +181,13 @@ impl Nft {
     /// # Errors
     /// When the kernel cannot be asked.
     pub fn list(&mut self) -> Result<Vec<Owned>> {
-        let number = self.next();
-        let sets = self.dump(&wire::ask_sets(number), number, "list sets")?;
         let mut elements = Vec::new();
-        for set in sets.into_iter().filter_map(wire::set_name) {
-            let number = self.next();
-            let found = self.dump(&wire::ask_elements(number, &set), number, "list elements")?;
-            elements.extend(found.into_iter().flat_map(wire::elements));
+        for table in [Table::Inet, Table::Bridge] {
+            let ask = |number| wire::ask_sets(number, table);
+            for set in self.dump(ask, "list sets", |set| wire::set_name(set).into_iter().collect())? {
+                let ask = |number| wire::ask_elements(number, table, &set);
+                elements.extend(self.dump(ask, "list elements", |object| wire::element(object).collect())?);
+            }
         }
         Ok(elements)
     }
@@ -207,61 +197,71 @@ impl Nft {
     /// # Errors
     /// When the kernel cannot be asked.
     pub fn base<'a>(&mut self, elements: impl IntoIterator<Item = &'a Element>) -> Result<Base> {
-        let needed = parts(elements);
-        let rules = self.rules(&needed)?;
-        Ok(match needed.iter().filter(|part| !is_current(**part, &rules)).count() {
-            0 => Base::Current,
-            _ if rules.is_empty() => Base::Absent,
-            _ => Base::Outdated,
+        let parts = parts(elements);
+        let rules = self.rules(&parts)?;
+        Ok(match parts.iter().all(|part| rules.hold(*part)) {
+            true => Base::Current,
+            false if rules.is_empty() => Base::Absent,
+            false => Base::Outdated,
         })
     }
 
-    /// Which of these parts are missing or differ.
-    fn lacking(&mut self, parts: &[Part]) -> Result<Vec<Part>> {
-        let rules = self.rules(parts)?;
-        Ok(parts.iter().copied().filter(|part| !is_current(*part, &rules)).collect())
-    }
-
-    /// The rules of our table, by chain; only those of one chain when that is all it takes.
-    fn rules(&mut self, parts: &[Part]) -> Result<HashMap<String, Vec<Vec<Expressions>>>> {
-        let chains: Vec<_> = parts.iter().flat_map(|part| part.chains()).map(|chain| chain.name).collect();
-        let number = self.next();
-        let request = match &*chains {
-            [] => return Ok(HashMap::new()),
-            [chain] => wire::ask_rules(number, Some(chain)),
-            _ => wire::ask_rules(number, None),
-        };
-        let mut rules: HashMap<_, Vec<_>> = HashMap::new();
-        for (chain, expressions) in self.dump(&request, number, "list rules")?.into_iter().filter_map(wire::rule) {
-            rules.entry(chain).or_default().push(expressions);
+    /// The rules of the tables that parts are in; of a table only those of one chain when that is all it takes.
+    fn rules(&mut self, parts: &[Part]) -> Result<Rules> {
+        let mut rules = Rules::default();
+        for table in [Table::Inet, Table::Bridge] {
+            let chains: Vec<_> =
+                parts.iter().filter(|part| part.table() == table).flat_map(|part| part.chain_names()).collect();
+            let chain = match &*chains {
+                [] => continue,
+                [chain] => Some(&**chain),
+                _ => None,
+            };
+            let ask = |number| wire::ask_rules(number, table, chain);
+            rules.extend(table, self.dump(ask, "list rules", |object| wire::rule(object).into_iter().collect())?);
         }
         Ok(rules)
     }
 
-    /// Sends a batch and collects what failed.
-    fn transact(&mut self, batch: Batch) -> Result<(Failures, Vec<Purpose>)> {
+    /// Commits a batch; false if the elements are not as they were thought to be, so that nothing was changed.
+    fn commit(&mut self, batch: Batch, elements: &[Owned], verb: &str) -> Result<bool> {
         let (bytes, last, purposes) = batch.finish();
+        if purposes.is_empty() {
+            return Ok(true);
+        }
         let first = self.number;
         self.number = last.wrapping_add(2);
         if purposes.len() > FIT {
-            // Without them the kernel refuses the batch (ENOBUFS, EMSGSIZE) or drops answers: that is an error then.
+            // Where this fails the kernel refuses the batch or drops answers, and that is the error.
             let _ = setsockopt(&self.socket, sockopt::SndBufForce, &LARGE);
             let _ = setsockopt(&self.socket, sockopt::RcvBufForce, &LARGE);
         }
         self.send(&bytes, "send a transaction")?;
+        let failures = self.outcome(first, last)?;
+        for (index, refusal) in &failures {
+            match (index.and_then(|index| purposes.get(index)), refusal.errno) {
+                (Some(Purpose::Add(_)), Errno::EEXIST | Errno::ENOENT) => {}
+                (Some(Purpose::Delete(_)), Errno::ENOENT) => {}
+                (purpose, _) => return Err(refused(purpose, refusal.clone(), elements, verb)),
+            }
+        }
+        Ok(failures.is_empty())
+    }
+
+    /// What failed of a transaction, by the index of the message; None is the transaction as a whole.
+    ///
+    /// The kernel has done all before send(2) returned: what it has to say is there, the last message's at the end.
+    fn outcome(&mut self, first: u32, last: u32) -> Result<Vec<(Option<usize>, Refusal)>> {
         let mut failures = Vec::new();
-        // The kernel has done all before send(2) returned: what it has to say is there, the last message's at the end.
         loop {
             let answers = match self.receive(MSG_DONTWAIT, "read a transaction's outcome") {
                 Err(Error::Socket { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => break,
                 other => other?,
             };
             for answer in answers {
-                let NetlinkPayload::Error(message) = &answer.payload else { continue };
-                let number = answer.header.sequence_number;
-                match (Refusal::of(message), slot(number, first)) {
-                    (Some(refusal), Some(index)) => failures.push((index.checked_sub(1), refusal)),
-                    (None, _) if number == last => return Ok((failures, purposes)),
+                match (answer.content, slot(answer.number, first)) {
+                    (Content::Refused(refusal), Some(index)) => failures.push((index.checked_sub(1), refusal)),
+                    (Content::Acknowledged, _) if answer.number == last => return Ok(failures),
                     _ => {}
                 }
             }
@@ -270,33 +270,26 @@ impl Nft {
             let reason = "neither an error nor an acknowledgement".into();
             return Err(Error::Unreadable { tried: "a transaction".into(), reason });
         }
-        Ok((failures, purposes))
+        Ok(failures)
     }
 
-    /// Asks for a list. A table or set that is not there is an empty list.
-    fn dump(&mut self, request: &[u8], number: u32, tried: &str) -> Result<Vec<NfTablesMessage>> {
-        /// `NLM_F_DUMP_INTR`: the list changed while the kernel told it.
-        const INTERRUPTED: u16 = 0x10;
+    /// Asks for a list. Of a table or set that is not there it is empty.
+    fn dump<T>(&mut self, ask: impl Fn(u32) -> Vec<u8>, tried: &str, read: impl Fn(&[u8]) -> Vec<T>) -> Result<Vec<T>> {
         'again: for _ in 0..ATTEMPTS {
-            self.send(request, tried)?;
+            let number = self.next();
+            self.send(&ask(number), tried)?;
             let mut found = Vec::new();
             let mut interrupted = false;
             loop {
-                for answer in self.receive(0, tried)? {
-                    if answer.header.sequence_number != number {
-                        continue;
-                    }
-                    interrupted |= answer.header.flags & INTERRUPTED != 0;
-                    match &answer.payload {
-                        NetlinkPayload::Done(_) if interrupted => continue 'again,
-                        NetlinkPayload::Done(_) => return Ok(found),
-                        NetlinkPayload::Error(message) => match Refusal::of(message) {
-                            Some(refusal) if refusal.errno != Errno::ENOENT => {
-                                return Err(Error::Refused { tried: tried.into(), refusal });
-                            }
-                            _ => return Ok(found),
-                        },
-                        _ => found.extend(wire::inner(answer)),
+                for answer in self.receive(0, tried)?.into_iter().filter(|answer| answer.number == number) {
+                    interrupted |= answer.interrupted;
+                    match answer.content {
+                        Content::Object(object) => found.extend(read(object)),
+                        Content::Done if interrupted => continue 'again,
+                        Content::Refused(refusal) if refusal.errno != Errno::ENOENT => {
+                            return Err(Error::Refused { tried: tried.into(), refusal });
+                        }
+                        _ => return Ok(found),
                     }
                 }
             }
@@ -311,7 +304,7 @@ impl Nft {
         }
     }
 
-    fn receive(&mut self, flags: i32, tried: &str) -> Result<Vec<wire::Answer>> {
+    fn receive(&mut self, flags: i32, tried: &str) -> Result<Vec<Answer<'_>>> {
         self.buffer.clear();
         self.socket.recv(&mut self.buffer, flags).map_err(|source| Error::Socket { tried: tried.into(), source })?;
         wire::read(&self.buffer).map_err(|reason| Error::Unreadable { tried: tried.into(), reason })
@@ -337,17 +330,6 @@ fn parts<'a>(elements: impl IntoIterator<Item = &'a Element>) -> Vec<Part> {
     parts
 }
 
-fn is_current(part: Part, rules: &HashMap<String, Vec<Vec<Expressions>>>) -> bool {
-    part.chains().iter().all(|chain| {
-        let found = rules.get(&chain.name).map_or(&[][..], Vec::as_slice);
-        found.len() == chain.rules.len()
-            && chain.rules.iter().zip(found).all(|(rule, found)| {
-                rule.expressions.len() == found.len()
-                    && rule.expressions.iter().zip(found).all(|(ours, found)| expression::same(ours, found))
-            })
-    })
-}
-
 /// The error of a message that failed.
 fn refused(purpose: Option<&Purpose>, refusal: Refusal, elements: &[Owned], verb: &str) -> Error {
     match purpose {
@@ -356,9 +338,11 @@ fn refused(purpose: Option<&Purpose>, refusal: Refusal, elements: &[Owned], verb
         }
         Some(Purpose::Base { command, .. }) => Error::Refused { tried: format!("nft {command}"), refusal },
         Some(Purpose::Add(index) | Purpose::Delete(index)) => {
-            let element = elements.get(*index).map(|owned| format!("{} {{ {} }}", owned.element.set(), owned.element));
-            let tried = format!("nft {verb} element inet groundwork {}", element.unwrap_or_default());
-            Error::Refused { tried, refusal }
+            let element = elements.get(*index).map(|Owned { element, .. }| {
+                let table = element.part().table();
+                format!("nft {verb} element {table} {TABLE} {} {{ {element} }}", element.set())
+            });
+            Error::Refused { tried: element.unwrap_or_default(), refusal }
         }
         None => Error::Refused { tried: "nft (the transaction as a whole)".into(), refusal },
     }

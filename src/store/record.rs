@@ -161,7 +161,7 @@ impl Record {
     /// Its elements, as nf_tables has them.
     #[must_use]
     pub fn owned(&self) -> Vec<Owned> {
-        self.elements.iter().map(|element| Owned { element: *element, owner: self.owner() }).collect()
+        self.elements.iter().map(|element| Owned::new(*element, &self.owner())).collect()
     }
 
     /// Where its leases lie, if it has any beside `ipam.dataDir`.

@@ -1,57 +1,25 @@
 //! What `nft list` prints of what we programmed, and that people can type what we print.
+//!
+//! The texts in golden/ are what Debian's nft 1.0.6 prints.
 
-use super::{masquerade, nft};
+use std::net::SocketAddr;
+
+use groundwork::nft::{
+    ruleset::{Element, LinkName, Owned, Protocol},
+    socket::Base,
+};
+
+use super::{masquerade, nft, owned};
 use crate::support::{in_new_netns, sh};
 
-/// Debian's nft 1.0.6 prints this.
-const MASQUERADE: &str = r#"table inet groundwork {
-	set masq4_24 {
-		type ipv4_addr
-		elements = { 10.22.0.5 comment "net/ctr/eth0" }
-	}
-
-	set same4_24 {
-		type ipv4_addr . ipv4_addr
-		elements = { 10.22.0.5 . 10.22.0.0 comment "net/ctr/eth0" }
-	}
-
-	set masq6_64 {
-		type ipv6_addr
-		elements = { fd00:22::5 comment "net/ctr/eth0" }
-	}
-
-	set same6_64 {
-		type ipv6_addr . ipv6_addr
-		elements = { fd00:22::5 . fd00:22:: comment "net/ctr/eth0" }
-	}
-
-	chain masq4_24 {
-		type nat hook postrouting priority srcnat; policy accept;
-		ip saddr . ip daddr & 255.255.255.0 @same4_24 return
-		ip daddr 224.0.0.0/4 return
-		ip saddr @masq4_24 masquerade
-	}
-
-	chain masq6_64 {
-		type nat hook postrouting priority srcnat; policy accept;
-		ip6 saddr . ip6 daddr & ffff:ffff:ffff:ffff:: @same6_64 return
-		ip6 daddr ff00::/8 return
-		ip6 saddr @masq6_64 masquerade
-	}
-}
-"#;
-
-#[test]
-fn nft_prints_what_we_programmed() {
-    let elements = [masquerade("10.22.0.5/24", "net/ctr/eth0"), masquerade("fd00:22::5/64", "net/ctr/eth0")].concat();
+/// Adds the elements in a namespace of its own; what nft lists then, and after it was made from what we print.
+fn listed(elements: &[Owned]) -> (String, String) {
     let ours = in_new_netns(|| {
-        nft().add(&elements).unwrap();
+        nft().add(elements).unwrap();
         sh("nft list ruleset")
     });
-    assert_eq!(ours, MASQUERADE);
-
-    // The commands that we print, typed into a shell, end in the same ruleset.
     let mut parts: Vec<_> = elements.iter().map(|owned| owned.element.part()).collect();
+    parts.sort();
     parts.dedup();
     let base = parts.iter().map(ToString::to_string);
     let commands: Vec<_> = base.chain(elements.iter().map(|owned| format!("nft {owned}"))).collect();
@@ -59,16 +27,63 @@ fn nft_prints_what_we_programmed() {
         sh(&commands.join("\n"));
         (sh("nft list ruleset"), nft().base(elements.iter().map(|owned| &owned.element)).unwrap())
     });
-    assert_eq!(typed, MASQUERADE);
-    assert_eq!(current, groundwork::nft::socket::Base::Current);
-
-    // So does nft's own list, as people save and restore it.
+    assert_eq!(current, Base::Current, "we take what nft makes of our commands for our own");
     let restored = in_new_netns(|| {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("saved");
-        std::fs::write(&file, MASQUERADE).unwrap();
+        std::fs::write(&file, &ours).unwrap();
         sh(&format!("nft -f {}", file.display()));
         nft().base(elements.iter().map(|owned| &owned.element)).unwrap()
     });
-    assert_eq!(restored, groundwork::nft::socket::Base::Current);
+    assert_eq!(restored, Base::Current, "and what it makes of its own list");
+    (ours, typed)
+}
+
+fn assert_lists(elements: &[Owned], golden: &str) {
+    let (ours, typed) = listed(elements);
+    assert_eq!(ours, golden);
+    assert_eq!(typed, golden);
+}
+
+#[test]
+fn masquerading() {
+    let elements = [masquerade("10.22.0.5/24", "net/ctr/eth0"), masquerade("fd00:22::5/64", "net/ctr/eth0")].concat();
+    assert_lists(&elements, include_str!("golden/masquerade.nft"));
+}
+
+#[test]
+fn host_ports_v4() {
+    let [any, one] = [(None, Protocol::Tcp, 8080, 80), (Some("192.0.2.1"), Protocol::Udp, 53, 5353)].map(
+        |(host_ip, protocol, host_port, port)| {
+            let host_ip = host_ip.map(|ip| ip.parse().unwrap());
+            Element::host_port(host_ip, protocol, host_port, ([10, 22, 0, 5], port).into()).unwrap()
+        },
+    );
+    let sources = Element::host_port_sources("10.22.0.5/24".parse().unwrap(), false);
+    let all = [vec![any, one], sources].concat();
+    assert_lists(&owned(&all), include_str!("golden/host_ports_v4.nft"));
+}
+
+#[test]
+fn host_ports_v6() {
+    let [any, one] = [(None, Protocol::Tcp, 8080, 80), (Some("2001:db8::1"), Protocol::Sctp, 53, 5353)].map(
+        |(host_ip, protocol, host_port, port)| {
+            let host_ip = host_ip.map(|ip: &str| ip.parse().unwrap());
+            let to = SocketAddr::new("fd00:22::5".parse().unwrap(), port);
+            Element::host_port(host_ip, protocol, host_port, to).unwrap()
+        },
+    );
+    let sources = Element::host_port_sources("fd00:22::5/64".parse().unwrap(), true);
+    let all = [vec![any, one], sources].concat();
+    assert_lists(&owned(&all), include_str!("golden/host_ports_v6.nft"));
+}
+
+#[test]
+fn isolation_and_spoofing() {
+    let [bridge, port] = ["br0", "veth0"].map(|name| LinkName::new(name).unwrap());
+    let mac = "02:00:00:00:00:05".parse().unwrap();
+    let isolation = [Element::IsolatedBridge(bridge), Element::SameBridge(bridge)];
+    let spoofing = [Element::CheckedLink(port), Element::LinkAddress(port, mac)];
+    assert_lists(&owned(&isolation), include_str!("golden/isolation.nft"));
+    assert_lists(&owned(&spoofing), include_str!("golden/spoofing.nft"));
 }

@@ -6,7 +6,10 @@ mod support;
 
 mod elements;
 mod golden;
-mod traffic;
+mod host_ports;
+mod isolation;
+mod masquerading;
+mod net;
 
 use groundwork::nft::{
     Nft,
@@ -17,6 +20,11 @@ use groundwork::nft::{
 fn masquerade(address: &str, owner: &str) -> Vec<Owned> {
     let owner = Owner::from(owner);
     Element::masquerade(address.parse().unwrap()).map(|element| Owned { element, owner: owner.clone() }).into()
+}
+
+/// Elements of `net/ctr/eth0`, shared ones of `net`.
+fn owned(elements: &[Element]) -> Vec<Owned> {
+    elements.iter().map(|element| Owned::new(*element, &"net/ctr/eth0".into())).collect()
 }
 
 fn nft() -> Nft {

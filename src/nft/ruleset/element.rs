@@ -1,20 +1,84 @@
 //! What containers add to sets and maps.
 
-use std::fmt;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Family, Owner, Part, TABLE, address, octets};
+use super::{Family, LinkName, Owner, Part, TABLE, address, octets};
+use crate::cni::mac::Mac;
+
+/// A protocol that has ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+impl Protocol {
+    const ALL: [Self; 3] = [Self::Tcp, Self::Udp, Self::Sctp];
+
+    /// `IPPROTO_*`.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        })
+    }
+}
 
 /// One element of a set or map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Element {
     /// What this address sends beyond the host is masqueraded. The prefix length is its network's.
     Masquerade(IpNet),
     /// Except to this address's own network.
     SameNetwork(IpNet),
+    /// What comes to a port of the host goes to a container. See [`Element::host_port`].
+    HostPort {
+        /// The host's address, of the family of `to`; None is any of the family.
+        host_ip: Option<IpAddr>,
+        /// The protocol.
+        protocol: Protocol,
+        /// The host's port.
+        host_port: u16,
+        /// The container's address and port.
+        to: SocketAddr,
+    },
+    /// Connections to host ports that come from a network and go to this address are masqueraded.
+    HostPortSource {
+        /// The container's address.
+        to: IpAddr,
+        /// The network, of the same family.
+        from: IpNet,
+    },
+    /// Nothing goes from other isolated bridges to this one, nor through this one to itself. Shared by its network.
+    IsolatedBridge(LinkName),
+    /// Except through this one to itself. Shared by its network.
+    SameBridge(LinkName),
+    /// What comes from this link must have a source address that is known. The link is a port of a bridge.
+    CheckedLink(LinkName),
+    /// The link's known address.
+    LinkAddress(LinkName, Mac),
 }
 
 impl Element {
@@ -24,56 +88,139 @@ impl Element {
         [Self::SameNetwork(address), Self::Masquerade(address)]
     }
 
+    /// A port mapping; None if the host's address and the container's are of two families.
+    #[must_use]
+    pub fn host_port(host_ip: Option<IpAddr>, protocol: Protocol, host_port: u16, to: SocketAddr) -> Option<Self> {
+        if host_ip.is_some_and(|ip| ip.is_ipv4() != to.is_ipv4()) {
+            return None;
+        }
+        let host_ip = host_ip.filter(|ip| !ip.is_unspecified());
+        Some(Self::HostPort { host_ip, protocol, host_port, to })
+    }
+
+    /// The elements that bring back to us the answers to host ports: of those who are in the container's network, and
+    /// of the host's own 127.0.0.1; or, if `all`, of everybody.
+    #[must_use]
+    pub fn host_port_sources(address: IpNet, all: bool) -> Vec<Self> {
+        let everybody = match address {
+            IpNet::V4(_) => IpNet::V4(ipnet::Ipv4Net::default()),
+            IpNet::V6(_) => IpNet::V6(ipnet::Ipv6Net::default()),
+        };
+        let loopback = IpNet::new(Ipv4Addr::LOCALHOST.into(), 8).ok().filter(|_| address.addr().is_ipv4());
+        let from =
+            if all { vec![everybody] } else { [Some(address.trunc()), loopback].into_iter().flatten().collect() };
+        from.into_iter().map(|from| Self::HostPortSource { to: address.addr(), from: from.trunc() }).collect()
+    }
+
+    /// Whether all attachments of a network put it there together: it is added if it is not there, whoever's it is.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::IsolatedBridge(_) | Self::SameBridge(_))
+    }
+
     /// The part of the rules that looks at it.
     #[must_use]
     pub fn part(&self) -> Part {
         match self {
             Self::Masquerade(net) | Self::SameNetwork(net) => {
-                Part::Masquerade(Family::of(&net.addr()), net.prefix_len())
+                Part::Masquerade(Family::of(net.addr()), net.prefix_len())
             }
+            Self::HostPort { to, .. } => Part::HostPorts(Family::of(to.ip())),
+            Self::HostPortSource { to, from } => Part::HostPortSources(Family::of(*to), from.prefix_len()),
+            Self::IsolatedBridge(_) | Self::SameBridge(_) => Part::Isolation,
+            Self::CheckedLink(_) | Self::LinkAddress(..) => Part::Spoofing,
         }
     }
 
     /// Name of its set or map.
     #[must_use]
     pub fn set(&self) -> String {
-        let of = |name: &str, net: &IpNet| format!("{name}{}_{}", Family::of(&net.addr()).digit(), net.prefix_len());
         match self {
-            Self::Masquerade(net) => of("masq", net),
-            Self::SameNetwork(net) => of("same", net),
+            Self::Masquerade(net) => format!("masq{}_{}", Family::of(net.addr()), net.prefix_len()),
+            Self::SameNetwork(net) => format!("same{}_{}", Family::of(net.addr()), net.prefix_len()),
+            Self::HostPort { host_ip: None, to, .. } => format!("hp{}", Family::of(to.ip())),
+            Self::HostPort { host_ip: Some(_), to, .. } => format!("hp{}ip", Family::of(to.ip())),
+            Self::HostPortSource { to, from } => format!("snat{}_{}", Family::of(*to), from.prefix_len()),
+            Self::IsolatedBridge(_) => "isolated".into(),
+            Self::SameBridge(_) => "same_bridge".into(),
+            Self::CheckedLink(_) => "spoof".into(),
+            Self::LinkAddress(..) => "spoof_ok".into(),
         }
     }
 
-    /// Its key, as the kernel holds it.
+    /// Its key, as the kernel holds it: each field from a multiple of four bytes.
     #[must_use]
     pub fn key(&self) -> Vec<u8> {
         match self {
             Self::Masquerade(net) => octets(net.addr()),
             Self::SameNetwork(net) => [octets(net.addr()), octets(net.network())].concat(),
+            Self::HostPort { host_ip, protocol, host_port, .. } => {
+                let [high, low] = host_port.to_be_bytes();
+                let service = vec![protocol.number(), 0, 0, 0, high, low, 0, 0];
+                [host_ip.map(octets).unwrap_or_default(), service].concat()
+            }
+            Self::HostPortSource { to, from } => [octets(*to), octets(from.network())].concat(),
+            Self::IsolatedBridge(link) | Self::CheckedLink(link) => link.0.into(),
+            Self::SameBridge(link) => [link.0, link.0].concat(),
+            Self::LinkAddress(link, mac) => [&link.0[..], &mac.0, &[0; 2]].concat(),
         }
     }
 
-    /// Reads an element of one of our sets; None if it is none that we would write.
+    /// What a map holds under the key, as the kernel holds it; None in a set.
     #[must_use]
-    pub fn decode(set: &str, key: &[u8]) -> Option<Self> {
-        let (name, len) = set.split_once('_')?;
-        let len = len.parse().ok()?;
-        let net = |bytes: &[u8]| IpNet::new(address(bytes)?, len).ok();
-        let element = match name {
-            "masq4" | "masq6" => Self::Masquerade(net(key)?),
-            "same4" | "same6" => Self::SameNetwork(net(key.get(..key.len() / 2)?)?),
+    pub fn value(&self) -> Option<Vec<u8>> {
+        let Self::HostPort { to, .. } = self else { return None };
+        let [high, low] = to.port().to_be_bytes();
+        Some([octets(to.ip()), vec![high, low, 0, 0]].concat())
+    }
+
+    /// Reads an element of one of our sets and maps; None if it is none that we would write.
+    #[must_use]
+    pub fn decode(set: &str, key: &[u8], value: Option<&[u8]>) -> Option<Self> {
+        let (name, len) = set.rsplit_once('_').unwrap_or((set, ""));
+        let net = |bytes: &[u8]| IpNet::new(address(bytes)?, len.parse().ok()?).ok();
+        let half = key.split_at_checked(key.len() / 2);
+        let element = match (set, name) {
+            ("hp4" | "hp4ip" | "hp6" | "hp6ip", _) => decode_host_port(key, value?)?,
+            ("isolated", _) => Self::IsolatedBridge(LinkName::read(key)?),
+            ("same_bridge", _) => Self::SameBridge(LinkName::read(half?.0)?),
+            ("spoof", _) => Self::CheckedLink(LinkName::read(key)?),
+            ("spoof_ok", _) => {
+                let (link, mac) = key.split_at_checked(16)?;
+                Self::LinkAddress(LinkName::read(link)?, Mac(mac.get(..6)?.try_into().ok()?))
+            }
+            (_, "masq4" | "masq6") => Self::Masquerade(net(key)?),
+            (_, "same4" | "same6") => Self::SameNetwork(net(half?.0)?),
+            (_, "snat4" | "snat6") => Self::HostPortSource { to: address(half?.0)?, from: net(half?.1)? },
             _ => return None,
         };
-        (element.set() == set && element.key() == key).then_some(element)
+        (element.set() == set && element.key() == key && element.value().as_deref() == value).then_some(element)
     }
 }
 
+fn decode_host_port(key: &[u8], value: &[u8]) -> Option<Element> {
+    let (host_ip, service) = key.split_at_checked(key.len().checked_sub(8)?)?;
+    let (ip, port) = value.split_at_checked(value.len().checked_sub(4)?)?;
+    let protocol = Protocol::ALL.into_iter().find(|protocol| protocol.number() == service[0])?;
+    let to = SocketAddr::new(address(ip)?, u16::from_be_bytes([port[0], port[1]]));
+    let host_ip = if host_ip.is_empty() { None } else { Some(address(host_ip)?) };
+    Some(Element::HostPort { host_ip, protocol, host_port: u16::from_be_bytes([service[4], service[5]]), to })
+}
+
 impl fmt::Display for Element {
-    /// As nft writes it between the braces.
+    /// As nft writes it between the braces, without the value of a map.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Masquerade(net) => write!(f, "{}", net.addr()),
             Self::SameNetwork(net) => write!(f, "{} . {}", net.addr(), net.network()),
+            Self::HostPort { host_ip, protocol, host_port, .. } => {
+                host_ip.map_or(Ok(()), |ip| write!(f, "{ip} . "))?;
+                write!(f, "{protocol} . {host_port}")
+            }
+            Self::HostPortSource { to, from } => write!(f, "{to} . {}", from.network()),
+            Self::IsolatedBridge(link) | Self::CheckedLink(link) => write!(f, "\"{link}\""),
+            Self::SameBridge(link) => write!(f, "\"{link}\" . \"{link}\""),
+            Self::LinkAddress(link, mac) => write!(f, "\"{link}\" . {mac}"),
         }
     }
 }
@@ -87,11 +234,25 @@ pub struct Owned {
     pub owner: Owner,
 }
 
+impl Owned {
+    /// An attachment's element; one that its network shares is the network's.
+    #[must_use]
+    pub fn new(element: Element, attachment: &Owner) -> Self {
+        let owner = if element.is_shared() { attachment.of_network() } else { attachment.clone() };
+        Self { element, owner }
+    }
+}
+
 impl fmt::Display for Owned {
     /// What a person would type behind `nft`, in a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { element, owner } = self;
-        write!(f, "add element inet {TABLE} {} '{{ {element} comment \"{owner}\" }}'", element.set())
+        let table = element.part().table();
+        write!(f, "add element {table} {TABLE} {} '{{ {element} comment \"{owner}\"", element.set())?;
+        if let Element::HostPort { to, .. } = element {
+            write!(f, " : {} . {}", to.ip(), to.port())?;
+        }
+        f.write_str(" }'")
     }
 }
 
@@ -100,31 +261,75 @@ mod tests {
     use super::*;
 
     fn every_kind() -> Vec<Element> {
-        ["10.22.0.5/24", "10.22.0.5/32", "10.22.0.5/0", "fd00:1::5/64"]
-            .into_iter()
-            .flat_map(|address| Element::masquerade(address.parse().unwrap()))
-            .collect()
+        let mut all = Vec::new();
+        for address in ["10.22.0.5/24", "10.22.0.5/32", "10.22.0.5/0", "fd00:1::5/64"] {
+            let address: IpNet = address.parse().unwrap();
+            all.extend(Element::masquerade(address));
+            all.extend(Element::host_port_sources(address, false));
+            all.extend(Element::host_port_sources(address, true));
+            for (host_ip, protocol) in
+                [("0.0.0.0", Protocol::Tcp), ("::", Protocol::Udp), ("192.0.2.1", Protocol::Sctp)]
+            {
+                let to = SocketAddr::new(address.addr(), 80);
+                all.extend(Element::host_port(Some(host_ip.parse().unwrap()), protocol, 8080, to));
+            }
+        }
+        let link = LinkName::new("a23456789012345").unwrap();
+        all.extend([Element::IsolatedBridge(link), Element::SameBridge(link), Element::CheckedLink(link)]);
+        all.push(Element::LinkAddress(link, Mac([2, 0, 0, 0, 0, 1])));
+        all
     }
 
     #[test]
     fn elements_are_read_back_from_their_bytes() {
         for element in every_kind() {
-            assert_eq!(Element::decode(&element.set(), &element.key()), Some(element));
+            let value = element.value();
+            assert_eq!(Element::decode(&element.set(), &element.key(), value.as_deref()), Some(element));
         }
     }
 
     #[test]
+    fn every_element_has_a_set_whose_fields_are_as_long() {
+        for element in every_kind() {
+            let set = element.part().sets().into_iter().find(|set| set.name == element.set()).unwrap();
+            let len = |kinds: &[super::super::Kind]| {
+                kinds.iter().map(|kind| kind.nft().2.next_multiple_of(4) as usize).sum::<usize>()
+            };
+            assert_eq!(len(&set.key), element.key().len(), "{element:?}");
+            assert_eq!(len(&set.value), element.value().unwrap_or_default().len(), "{element:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_address_of_another_family_maps_nothing() {
+        let to = "10.22.0.5:80".parse().unwrap();
+        assert_eq!(Element::host_port("::".parse().ok(), Protocol::Tcp, 80, to), None);
+        let any = Element::HostPort { host_ip: None, protocol: Protocol::Tcp, host_port: 80, to };
+        assert_eq!(Element::host_port("0.0.0.0".parse().ok(), Protocol::Tcp, 80, to), Some(any));
+    }
+
+    #[test]
     fn foreign_bytes_are_no_elements() {
-        for (set, key) in [
-            ("masq4_24", &[10, 22, 0][..]),
-            ("masq4_99", &[10, 22, 0, 5]),
-            ("masq4", &[10, 22, 0, 5]),
-            ("masq6_64", &[10, 22, 0, 5]),
-            ("same4_24", &[10, 22, 0, 5, 10, 23, 0, 0]),
-            ("other_24", &[10, 22, 0, 5]),
-            ("masq4_24", &[]),
+        let long = [0xff; 64];
+        for (set, key, value) in [
+            ("masq4_24", &[10, 22, 0][..], None),
+            ("masq4_99", &[10, 22, 0, 5], None),
+            ("masq4", &[10, 22, 0, 5], None),
+            ("masq6_64", &[10, 22, 0, 5], None),
+            ("same4_24", &[10, 22, 0, 5, 10, 23, 0, 0], None),
+            ("other_24", &[10, 22, 0, 5], None),
+            ("masq4_24", &[], None),
+            ("masq4_24", &[10, 22, 0, 5], Some(&[1][..])),
+            ("hp4", &[6, 0, 0, 0, 0, 80, 0, 0], None),
+            ("hp4", &[6, 0, 0, 0, 0, 80, 0, 0], Some(&[10, 22, 0])),
+            ("hp4", &[1, 0, 0, 0, 0, 80, 0, 0], Some(&[10, 22, 0, 5, 0, 80, 0, 0])),
+            ("hp4ip", &[6, 0, 0, 0, 0, 80, 0, 0], Some(&[10, 22, 0, 5, 0, 80, 0, 0])),
+            ("hp4", &[], Some(&[])),
+            ("spoof_ok", &[0; 3], None),
+            ("spoof", &long, None),
+            ("isolated", &[], None),
         ] {
-            assert_eq!(Element::decode(set, key), None, "{set} {key:?}");
+            assert_eq!(Element::decode(set, key, value), None, "{set} {key:?} {value:?}");
         }
     }
 

@@ -29,6 +29,12 @@ impl Owner {
         Self(fitting(network, NETWORK))
     }
 
+    /// The network of an attachment.
+    #[must_use]
+    pub(super) fn of_network(&self) -> Self {
+        Self(self.0.split('/').next().unwrap_or_default().to_owned())
+    }
+
     /// Whether this is the network or one of its attachments.
     #[must_use]
     pub fn is_of(&self, network: &str) -> bool {
@@ -98,6 +104,7 @@ mod tests {
         assert!(owner.is_of("podman") && !owner.is_of("pod") && !owner.is_of("podman/x"));
         assert_eq!(Owner::from("podman/x/eth0"), Owner::attachment("podman", "x", "eth0"));
         assert!(Owner::network("podman").is_of("podman"));
+        assert_eq!(owner.of_network(), Owner::network("podman"));
         assert_eq!(Owner::from("podman"), Owner::network("podman"));
         assert!(Owner::default().is_nobody() && !Owner::default().is_of("podman"));
     }

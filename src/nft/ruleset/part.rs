@@ -2,36 +2,38 @@
 
 use std::fmt;
 
-use netlink_packet_netfilter::nftables::{Expressions, Verdict};
+use super::{
+    Family, Kind, TABLE, Table, chains,
+    expression::{Expression, Verdict},
+};
 
-use super::{Family, TABLE, expression as x, octets};
-
-/// What a set holds in its keys, and a map in its values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// An IPv4 address.
-    Ipv4,
-    /// An IPv6 address.
-    Ipv6,
+/// Sets, chains and rules that stand and fall together. No part refers to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// Masquerading of addresses whose networks have prefixes of this length.
+    ///
+    /// A hash can hold no networks, but a packet's destination masked to a length that the rule knows: so there is
+    /// one chain for each length in use, which on most hosts is one for each family.
+    Masquerade(Family, u8),
+    /// Host ports.
+    HostPorts(Family),
+    /// Masquerading of connections to host ports, from networks whose prefixes have this length.
+    HostPortSources(Family, u8),
+    /// Bridges whose containers cannot reach each other's.
+    Isolation,
+    /// Containers that can send from their own hardware address only.
+    Spoofing,
 }
 
-impl Kind {
-    /// (nft's name, nft's number for it in a set's type, bytes).
-    pub(crate) const fn nft(self) -> (&'static str, u32, u32) {
-        match self {
-            Self::Ipv4 => ("ipv4_addr", 7, 4),
-            Self::Ipv6 => ("ipv6_addr", 8, 16),
-        }
-    }
-}
-
-/// A hash set.
+/// A hash set or map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     /// Its name.
     pub name: String,
     /// The fields of its keys.
     pub key: Vec<Kind>,
+    /// The fields of what it maps them to; none for a set.
+    pub value: Vec<Kind>,
 }
 
 /// Where a base chain is hooked in.
@@ -51,7 +53,7 @@ pub struct Rule {
     /// As nft prints it.
     pub text: String,
     /// As the kernel takes it.
-    pub expressions: Vec<Expressions>,
+    pub expressions: Vec<Expression>,
 }
 
 /// A chain with its rules.
@@ -59,108 +61,138 @@ pub struct Rule {
 pub struct Chain {
     /// Its name.
     pub name: String,
-    /// None for a chain that others jump to.
+    /// None for a chain that others go to.
     pub hook: Option<Hook>,
     /// All of its rules, in order.
     pub rules: Vec<Rule>,
 }
 
-/// Sets, chains and rules that stand and fall together. No part refers to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Part {
-    /// Masquerading of addresses whose networks have prefixes of this length.
-    ///
-    /// A hash can hold no networks, but a packet's destination masked to a length that the rule knows: so there is
-    /// one chain for each length in use, which on most hosts is one for each family.
-    Masquerade(Family, u8),
-}
-
 impl Part {
+    /// The table it is in.
+    #[must_use]
+    pub const fn table(self) -> Table {
+        match self {
+            Self::Spoofing => Table::Bridge,
+            _ => Table::Inet,
+        }
+    }
+
     /// Its sets and maps.
     #[must_use]
     pub fn sets(self) -> Vec<Set> {
+        let set = |name: String, key: &[Kind]| Set { name, key: key.into(), value: vec![] };
         match self {
             Self::Masquerade(family, len) => {
-                let (digit, address) = (family.digit(), family.address());
+                let address = family.kind();
                 vec![
-                    Set { name: format!("masq{digit}_{len}"), key: vec![address] },
-                    Set { name: format!("same{digit}_{len}"), key: vec![address, address] },
+                    set(format!("masq{family}_{len}"), &[address]),
+                    set(format!("same{family}_{len}"), &[address, address]),
                 ]
+            }
+            Self::HostPorts(family) => {
+                let (address, value) = (family.kind(), vec![family.kind(), Kind::Port]);
+                let key = vec![address, Kind::Protocol, Kind::Port];
+                vec![
+                    Set { name: format!("hp{family}"), key: key[1..].into(), value: value.clone() },
+                    Set { name: format!("hp{family}ip"), key, value },
+                ]
+            }
+            Self::HostPortSources(family, len) => {
+                vec![set(format!("snat{family}_{len}"), &[family.kind(), family.kind()])]
+            }
+            Self::Isolation => vec![
+                set("isolated".into(), &[Kind::LinkName]),
+                set("same_bridge".into(), &[Kind::LinkName, Kind::LinkName]),
+            ],
+            Self::Spoofing => {
+                vec![set("spoof".into(), &[Kind::LinkName]), set("spoof_ok".into(), &[Kind::LinkName, Kind::Mac])]
             }
         }
     }
 
-    /// Its chains, in an order in which they can be made.
+    /// Its chains, each behind those that it goes to.
     #[must_use]
     pub fn chains(self) -> Vec<Chain> {
         match self {
-            Self::Masquerade(family, len) => vec![masquerade(family, len)],
+            Self::Masquerade(family, len) => vec![chains::masquerade(family, len)],
+            Self::HostPorts(family) => chains::host_ports(family),
+            Self::HostPortSources(family, len) => vec![chains::host_port_sources(family, len)],
+            Self::Isolation => vec![chains::isolation()],
+            Self::Spoofing => vec![chains::spoofing()],
         }
+    }
+
+    /// Names of its chains.
+    #[must_use]
+    pub fn chain_names(self) -> Vec<String> {
+        match self {
+            Self::Masquerade(family, len) => vec![format!("masq{family}_{len}")],
+            Self::HostPorts(family) => chains::host_port_names(family),
+            Self::HostPortSources(family, len) => vec![format!("snat{family}_{len}")],
+            Self::Isolation => vec!["isolation".into()],
+            Self::Spoofing => vec!["spoofing".into()],
+        }
+    }
+
+    /// Names of the expressions it is made of that a kernel with nf_tables can lack (`masq` is module `nft_masq`).
+    #[must_use]
+    pub fn expressions(self) -> Vec<&'static str> {
+        let chains = self.chains();
+        let all = chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.expressions);
+        let mut names: Vec<_> = all.filter(|word| word.is_optional()).map(Expression::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Chain types it is made of that a kernel with nf_tables can lack (`nat` is module `nft_chain_nat`).
+    #[must_use]
+    pub fn chain_types(self) -> Vec<&'static str> {
+        let chains = self.chains();
+        let mut types: Vec<_> = chains.iter().filter_map(|chain| chain.hook).map(|hook| hook.chain_type).collect();
+        types.retain(|name| *name != "filter");
+        types.dedup();
+        types
     }
 }
 
 impl fmt::Display for Part {
     /// The commands that a person would type, one a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "nft add table inet {TABLE}")?;
-        for Set { name, key } in self.sets() {
-            let kinds: Vec<_> = key.iter().map(|kind| kind.nft().0).collect();
-            write!(f, "\nnft add set inet {TABLE} {name} '{{ type {}; }}'", kinds.join(" . "))?;
+        let table = self.table();
+        write!(f, "nft add table {table} {TABLE}")?;
+        for Set { name, key, value } in self.sets() {
+            let (what, arrow) = if value.is_empty() { ("set", "") } else { ("map", " : ") };
+            let (key, value) = (concatenation(&key), concatenation(&value));
+            write!(f, "\nnft add {what} {table} {TABLE} {name} '{{ type {key}{arrow}{value}; }}'")?;
         }
         for Chain { name, hook, rules } in self.chains() {
-            write!(f, "\nnft add chain inet {TABLE} {name}")?;
+            write!(f, "\nnft add chain {table} {TABLE} {name}")?;
             if let Some(Hook { chain_type, hook, priority }) = hook {
                 write!(f, " '{{ type {chain_type} hook {} priority {}; policy accept; }}'", hook.0, priority.0)?;
             }
             for rule in rules {
-                write!(f, "\nnft add rule inet {TABLE} {name} '{}'", rule.text)?;
+                write!(f, "\nnft add rule {table} {TABLE} {name} '{}'", rule.text)?;
             }
         }
         Ok(())
     }
 }
 
-/// What leaves a container for its own network or for many receivers keeps its address; the rest is masqueraded.
-fn masquerade(family: Family, len: u8) -> Chain {
-    let (digit, ip) = (family.digit(), family.nft_header());
-    let name = format!("masq{digit}_{len}");
-    let (source, destination, bytes) = family.addresses();
-    let mask = family.mask(len);
-    let mut inside = x::of_family(family).to_vec();
-    inside.extend([
-        x::network_header(source, bytes, 0),
-        x::network_header(destination, bytes, bytes / 4),
-        x::keep(bytes / 4, &octets(mask)),
-        x::in_set(&format!("same{digit}_{len}")),
-        x::verdict(Verdict::Return),
-    ]);
-    let mut ours = x::of_family(family).to_vec();
-    ours.extend([x::network_header(source, bytes, 0), x::in_set(&name), x::masquerade()]);
-    Chain {
-        hook: Some(Hook { chain_type: "nat", hook: ("postrouting", 4), priority: ("srcnat", 100) }),
-        rules: vec![
-            Rule { text: format!("{ip} saddr . {ip} daddr & {mask} @same{digit}_{len} return"), expressions: inside },
-            multicast(family),
-            Rule { text: format!("{ip} saddr @{name} masquerade"), expressions: ours },
-        ],
-        name,
-    }
+fn concatenation(kinds: &[Kind]) -> String {
+    kinds.iter().map(|kind| kind.nft().0).collect::<Vec<_>>().join(" . ")
 }
 
-fn multicast(family: Family) -> Rule {
-    let (_, destination, _) = family.addresses();
-    let mut expressions = x::of_family(family).to_vec();
-    let text = match family {
-        Family::Ipv4 => {
-            expressions.extend([x::network_header(destination, 4, 0), x::keep(0, &[0xf0, 0, 0, 0])]);
-            expressions.push(x::equal(0, &[0xe0, 0, 0, 0]));
-            "ip daddr 224.0.0.0/4 return"
-        }
-        Family::Ipv6 => {
-            expressions.extend([x::network_header(destination, 1, 0), x::equal(0, &[0xff])]);
-            "ip6 daddr ff00::/8 return"
-        }
-    };
-    expressions.push(x::verdict(Verdict::Return));
-    Rule { text: text.into(), expressions }
+/// A rule that ends in `return`.
+pub(super) fn returning(text: impl Into<String>, conditions: impl IntoIterator<Item = Expression>) -> Rule {
+    ending(text, conditions, Expression::Verdict(Verdict::Return))
+}
+
+/// A rule of conditions and what is done when all hold.
+pub(super) fn ending(
+    text: impl Into<String>,
+    conditions: impl IntoIterator<Item = Expression>,
+    end: Expression,
+) -> Rule {
+    Rule { text: text.into(), expressions: conditions.into_iter().chain([end]).collect() }
 }

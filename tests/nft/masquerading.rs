@@ -1,63 +1,13 @@
-//! What packets see: a host with two sandboxes on a bridge, and an uplink that knows no way back to them.
+//! Masquerading, as packets see it.
 
 use std::{net::UdpSocket, time::Duration};
 
-use super::{masquerade, nft};
-use crate::support::{Host, Sandbox, sh};
-
-/// A host with sandboxes `a` and `b` on br0 (10.22.0.0/24, fd00:22::/64), `c` on br1 (10.23.0.0/24), and `world`
-/// (192.0.2.2, 2001:db8::2), which answers only the host's own addresses.
-pub(crate) struct Net<'a> {
-    pub(crate) a: Sandbox<'a>,
-    pub(crate) b: Sandbox<'a>,
-    pub(crate) c: Sandbox<'a>,
-    pub(crate) world: Sandbox<'a>,
-}
-
-impl<'a> Net<'a> {
-    pub(crate) fn new(host: &'a Host) -> Self {
-        let [a, b, c, world] = ["a", "b", "c", "world"].map(|name| host.sandbox(name));
-        host.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0");
-        for (bridge, number) in [("br0", 22), ("br1", 23)] {
-            host.sh(&format!(
-                "ip link add {bridge} type bridge forward_delay 0; ip link set {bridge} up
-                 ip address add 10.{number}.0.1/24 dev {bridge}; ip address add fd00:{number}::1/64 dev {bridge} nodad"
-            ));
-        }
-        let plug = |name: &str, bridge: &str, number: u8, last: u8| {
-            host.sh(&format!(
-                "ip link add v{name} type veth peer name eth0 netns {name}; ip link set v{name} master {bridge} up"
-            ));
-            host.sh(&format!(
-                "ip netns exec {name} sh -c '
-                 ip link set lo up; ip link set eth0 up; ip address add 10.{number}.0.{last}/24 dev eth0
-                 ip address add fd00:{number}::{last}/64 dev eth0 nodad
-                 ip route add default via 10.{number}.0.1; ip route add default via fd00:{number}::1'"
-            ));
-        };
-        plug("a", "br0", 22, 5);
-        plug("b", "br0", 22, 6);
-        plug("c", "br1", 23, 5);
-        host.sh("ip link add up0 type veth peer name eth0 netns world; ip link set up0 up
-                 ip address add 192.0.2.1/24 dev up0; ip address add 2001:db8::1/64 dev up0 nodad
-                 ip netns exec world sh -c '
-                 ip link set lo up; ip link set eth0 up; ip address add 192.0.2.2/24 dev eth0
-                 ip address add 2001:db8::2/64 dev eth0 nodad'");
-        Self { a, b, c, world }
-    }
-
-    /// The address from which `sandbox` sees a UDP datagram of `from` come.
-    pub(crate) fn seen_by(&self, sandbox: &Sandbox<'_>, from: &Sandbox<'_>, to: &str) -> String {
-        let listener = sandbox.inside(|| UdpSocket::bind((to, 5000)).unwrap());
-        listener.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        from.inside(|| {
-            let any = if to.contains(':') { "[::]:0" } else { "0.0.0.0:0" };
-            UdpSocket::bind(any).unwrap().send_to(b"hello", (to, 5000)).unwrap();
-        });
-        let (_, peer) = listener.recv_from(&mut [0; 16]).unwrap();
-        peer.ip().to_string()
-    }
-}
+use super::{
+    masquerade,
+    net::{Net, udp},
+    nft,
+};
+use crate::support::{Host, sh};
 
 #[test]
 fn only_masqueraded_addresses_reach_the_world() {
@@ -85,14 +35,15 @@ fn a_container_keeps_its_address_inside_its_network() {
              echo 1 > /sys/class/net/vb/brport/hairpin_mode");
     let elements = [masquerade("10.22.0.5/24", "net/a/eth0"), masquerade("fd00:22::5/64", "net/a/eth0")].concat();
     host.inside(|| nft().add(&elements).unwrap());
-    assert_eq!(net.seen_by(&net.b, &net.a, "10.22.0.6"), "10.22.0.5");
-    assert_eq!(net.seen_by(&net.b, &net.a, "fd00:22::6"), "fd00:22::5");
-    assert_eq!(net.seen_by(&net.c, &net.a, "10.23.0.5"), "10.23.0.1", "another network is elsewhere");
-    assert_eq!(net.seen_by(&net.c, &net.a, "fd00:23::5"), "fd00:23::1");
-    assert_eq!(net.seen_by(&net.world, &net.a, "192.0.2.2"), "192.0.2.1");
+    let seen = |server, address: &str| udp(server, &format!("{address}:5000"), &net.a, &format!("{address}:5000"));
+    assert_eq!(seen(&net.b, "10.22.0.6").as_deref(), Some("10.22.0.5"));
+    assert_eq!(seen(&net.b, "[fd00:22::6]").as_deref(), Some("fd00:22::5"));
+    assert_eq!(seen(&net.c, "10.23.0.5").as_deref(), Some("10.23.0.1"), "another network is elsewhere");
+    assert_eq!(seen(&net.c, "[fd00:23::5]").as_deref(), Some("fd00:23::1"));
+    assert_eq!(seen(&net.world, "192.0.2.2").as_deref(), Some("192.0.2.1"));
     // Without the elements of its own network it would be masqueraded there too: the test can fail.
     host.inside(|| nft().delete(&elements[..1]).unwrap());
-    assert_eq!(net.seen_by(&net.b, &net.a, "10.22.0.6"), "10.22.0.1");
+    assert_eq!(seen(&net.b, "10.22.0.6").as_deref(), Some("10.22.0.1"));
 }
 
 #[test]

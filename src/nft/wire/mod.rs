@@ -1,0 +1,11 @@
+//! nf_tables messages as bytes.
+
+mod answer;
+mod batch;
+mod expression;
+
+pub(crate) use answer::{Answer, Content, Rules, element, read, rule, set_name};
+pub(crate) use batch::{Batch, Purpose, ask_element, ask_elements, ask_rules, ask_sets};
+
+/// `NFTNL_UDATA_SET_ELEM_COMMENT` of libnftnl: where nft keeps comments in userdata.
+const COMMENT: u8 = 0;
