@@ -216,3 +216,39 @@ fn inodes(indexes: &[Folder]) -> Result<HashSet<u64>, IoError> {
     }
     Ok(inodes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lease_says_is_read_as_the_reference_reads_it() {
+        let holder = |container_id: &str, ifname: &str| {
+            Holder::Attachment(Attachment { container_id: container_id.into(), ifname: ifname.into() })
+        };
+        for (content, expected) in [
+            (&b"c1\r\neth0"[..], holder("c1", "eth0")),
+            (b" c1\r\neth0\n", holder("c1", "eth0")),
+            (b"c1\n", holder("c1", "")),
+            (b"", Holder::Unknown),
+            (b" \r\n ", Holder::Unknown),
+            (b"\0\0\0\0", Holder::Unknown),
+            (b"\xff", Holder::Unknown),
+        ] {
+            assert_eq!(Holder::parse(content), expected, "{content:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_attachment_comes_back_from_its_lease(id in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,99}", ifname in "[a-z0-9@.-]{1,15}") {
+            let owner = Attachment { container_id: id, ifname };
+            proptest::prop_assert_eq!(Holder::parse(content_for(&owner).as_bytes()), Holder::Attachment(owner));
+        }
+
+        #[test]
+        fn no_content_is_more_than_unknown(content: Vec<u8>) {
+            let _ = Holder::parse(&content);
+        }
+    }
+}

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeSet, HashSet},
     fs::File,
-    io::Read,
     net::IpAddr,
     os::unix::fs::FileExt,
     path::Path,
@@ -312,25 +311,26 @@ impl Reservations {
 /// `last_reserved_ip.<set>`: where the search goes on. A hint only, so nothing that is wrong with it matters.
 struct Hint {
     file: File,
-    content: Vec<u8>,
+    content: [u8; 64],
+    length: usize,
 }
 
 impl Hint {
     fn open(folder: &Folder, set: usize) -> Result<Self, IoError> {
-        let mut file = folder.open_file(&format!("last_reserved_ip.{set}"), OFlag::O_RDWR)?;
-        let mut content = Vec::new();
-        let _ = file.read_to_end(&mut content);
-        Ok(Self { file, content })
+        let file = folder.open_file(&format!("last_reserved_ip.{set}"), OFlag::O_RDWR)?;
+        let mut content = [0; 64];
+        let length = file.read_at(&mut content, 0).unwrap_or(0);
+        Ok(Self { file, content, length })
     }
 
     fn last(&self) -> Option<IpAddr> {
-        std::str::from_utf8(&self.content).ok()?.trim().parse().ok()
+        str::from_utf8(self.content.get(..self.length)?).ok()?.trim().parse().ok()
     }
 
     /// Not truncated first, so that nobody finds it empty in between.
     fn note(&self, address: IpAddr) {
         let text = address.to_string();
-        let shorter = text.len() < self.content.len();
+        let shorter = text.len() < self.length;
         let written = self.file.write_all_at(text.as_bytes(), 0);
         let written = written.and_then(|()| if shorter { self.file.set_len(text.len() as u64) } else { Ok(()) });
         if let Err(error) = written {

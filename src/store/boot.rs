@@ -1,6 +1,6 @@
 //! Which boot of the machine this is. Interfaces and namespaces end with it.
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs::File, io::Read, path::Path};
 
 use super::folder::{IoError, failed};
 
@@ -16,8 +16,11 @@ impl BootId {
     /// When /proc is not mounted, or does not show a boot id.
     pub fn current() -> Result<Self, IoError> {
         let path = Path::new("/proc/sys/kernel/random/boot_id");
-        let text = fs::read_to_string(path).map_err(|source| failed("read", path, source))?;
-        Self::parse(text.trim_end()).ok_or_else(|| failed("read a boot id in", path, nix::errno::Errno::EINVAL))
+        let mut text = [0; 64];
+        let length = File::open(path).and_then(|mut file| file.read(&mut text));
+        let length = length.map_err(|source| failed("read", path, source))?;
+        let id = text.get(..length).and_then(|text| Self::parse(str::from_utf8(text).ok()?.trim_end()));
+        id.ok_or_else(|| failed("find a boot id in", path, nix::errno::Errno::EINVAL))
     }
 
     /// A boot id from its text: hexadecimal digits and hyphens, so that it may be part of a file's name.

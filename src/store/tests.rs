@@ -184,6 +184,7 @@ fn a_lock_is_had_by_one_and_survives_the_removal_of_its_file() {
         std::thread::sleep(std::time::Duration::from_millis(50));
         store.remove(lock).unwrap();
         let second = waiting.join().unwrap();
+        assert!(fixture.path("attachments/c1@eth0").exists(), "whoever comes now locks another file");
         assert!(store.try_lock(&one).unwrap().is_none(), "two hold the lock of one attachment");
         let waiting = scope.spawn(|| store.lock_existing(&one).unwrap().is_some());
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -248,4 +249,26 @@ fn names_cannot_leave_the_folder() {
     let lock = fixture.store.lock(&longest).unwrap();
     fixture.store.write(&lock, &record(&fixture.store, &longest)).unwrap();
     assert_eq!(fixture.store.list().unwrap(), [longest]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_content_of_a_record_is_more_than_an_error(content: Vec<u8>, cut in 0usize..700, at in 0usize..700, by: u8) {
+        let fixture = Fixture::new();
+        let (store, one) = (&fixture.store, attachment("c1"));
+        let lock = store.lock(&one).unwrap();
+        store.write(&lock, &record(store, &one)).unwrap();
+        let path = fixture.path("attachments/c1@eth0");
+        let mut changed = fs::read(&path).unwrap();
+        changed.truncate(cut);
+        if let Some(byte) = changed.get_mut(at) {
+            *byte ^= by;
+        }
+        for content in [content, changed] {
+            fs::write(&path, &content).unwrap();
+            let _ = store.read(&one);
+            store.write(&lock, &record(store, &one)).unwrap();
+            proptest::prop_assert!(store.read(&one).unwrap().is_some(), "what came before {content:?} still counts");
+        }
+    }
 }
