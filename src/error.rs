@@ -52,6 +52,11 @@ pub enum Error {
          on the host itself (set CNI_NETNS_OVERRIDE=1 if that is what you want)"
     )]
     HostNetns { path: PathBuf },
+    /// A chained plugin at the head of the chain.
+    #[error(
+        "\"{plugin}\" works on what an earlier plugin of the chain made, and there is no prevResult: put it later in \"plugins\""
+    )]
+    NoPreviousResult { plugin: String, ifname: String },
     /// ADD without DEL before it.
     #[error("container {container_id} already has {ifname} on network {network}: DEL it first")]
     AlreadyAttached { network: String, container_id: String, ifname: String },
@@ -102,7 +107,7 @@ impl Error {
             Self::Store(_) => code::STORE,
             Self::Ipam(_) => code::NO_ADDRESS,
             Self::Delegate(_) => code::DELEGATE_FAILED,
-            Self::Plan(_) => code::INVALID_CONFIG,
+            Self::Plan(_) | Self::NoPreviousResult { .. } => code::INVALID_CONFIG,
             Self::Netns(_) | Self::HostNetns { .. } => code::INVALID_NETNS,
             Self::AlreadyAttached { .. } => code::INVALID_ENVIRONMENT,
             Self::Changed(_) => code::CHECK_FAILED,

@@ -6,6 +6,7 @@ use crate::{
     nft::{Nft, socket::Base},
     plan::{Expected, ObservedAttachment, ObservedHost},
     rtnl::{Link, Rtnl, values::ADVERTISED},
+    store::HostLink,
     sys::{netns::Sandbox, sysctl},
 };
 
@@ -42,6 +43,20 @@ pub fn addresses_of(rtnl: &Rtnl, link: &Link) -> Result<Vec<ipnet::IpNet>> {
         ipnet::IpNet::V6(net) => !net.addr().is_unicast_link_local(),
     });
     Ok(addresses)
+}
+
+/// The host's end of the container's veth; None when the container's link is of another kind.
+///
+/// # Errors
+/// A refusal of rtnetlink; a sandbox that cannot be entered.
+pub fn host_end(rtnl: &Rtnl, sandbox: &Sandbox, ifname: &str) -> Result<Option<HostLink>> {
+    let inside = sandbox.run(|| Rtnl::open()?.link(ifname))??;
+    let Some(Link { kind: Some(kind), peer: Some(peer), .. }) = inside else { return Ok(None) };
+    if kind != "veth" {
+        return Ok(None);
+    }
+    let outside = rtnl.links()?.into_iter().find(|link| link.index == peer && link.kind.as_deref() == Some("veth"));
+    Ok(outside.and_then(|link| Some(HostLink { mac: link.mac?, name: link.name })))
 }
 
 /// The first name of `names` that no link has.

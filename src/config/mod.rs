@@ -76,6 +76,15 @@ pub struct NetworkConfig {
 }
 
 impl NetworkConfig {
+    /// The plugin's type when it works on a link that an earlier plugin of the chain made; None when it makes the link.
+    #[must_use]
+    pub fn chained_type(&self) -> Option<&str> {
+        match &self.mode {
+            Mode::Native(native) if native.link.is_none() => Some(&self.plugin_type),
+            _ => None,
+        }
+    }
+
     /// The hardware address asked for: CNI_ARGS `MAC`, overridden by `args.cni.mac`, overridden by `runtimeConfig.mac`.
     #[must_use]
     pub fn mac(&self) -> Option<Mac> {

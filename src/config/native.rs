@@ -2,11 +2,11 @@
 
 use super::{
     BridgeConfig, ConfigError, IpamConfig,
-    bridge::{MTU_IPV6, read_dns},
+    bridge::{MTU_IPV6, OWN_KEYS, read_dns},
     ipam::Requests,
 };
 use crate::cni::{
-    json::{Object, UnknownKey},
+    json::{FieldError, Object, UnknownKey},
     result::Dns,
 };
 
@@ -29,11 +29,15 @@ pub enum LinkConfig {
 }
 
 impl NativeConfig {
+    /// None when the configuration asks for nothing that is built here.
     pub(super) fn read(
         root: &Object<'_>,
         requests: &Requests<'_>,
         unknown: &mut Vec<UnknownKey>,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Option<Self>, ConfigError> {
+        if !makes_link(root)? {
+            return Ok(None);
+        }
         let config = Self {
             link: Some(LinkConfig::Bridge(BridgeConfig::read(root)?)),
             ipam: IpamConfig::read(root, requests, unknown)?,
@@ -43,8 +47,15 @@ impl NativeConfig {
         if mtu.is_some_and(|mtu| mtu < MTU_IPV6) && config.ipam.as_ref().is_some_and(IpamConfig::has_ipv6) {
             return Err(root.fault("mtu", "at least 1280, which IPv6 needs").into());
         }
-        Ok(config)
+        Ok(Some(config))
     }
+}
+
+/// Whether groundwork makes the container's link itself: see the head of the room.
+fn makes_link(root: &Object<'_>) -> Result<bool, FieldError> {
+    let has_ipam = root.object("ipam")?.is_some_and(|ipam| !ipam.is_blank());
+    let has_key = OWN_KEYS.iter().filter(|key| **key != "ipam").any(|key| root.value(key).is_some());
+    Ok(has_ipam || has_key || root.string("type")? == Some("bridge"))
 }
 
 impl NativeConfig {

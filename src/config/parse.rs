@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::{
     ArgsConfig, Attachment, ConfigError, DelegateConfig, IpamConfig, KernelConfig, LogConfig, Mode, NativeConfig,
     NetworkConfig, RuntimeConfig,
-    bridge::OWN_KEYS,
     ipam::{Requests, argument},
     keys::{KNOWN_ELSEWHERE, absolute_path, refuse_unserved},
     runtime::{MAC, RuntimeKeys},
@@ -145,11 +144,12 @@ impl Body {
             None => {
                 refuse_unknown_arguments(request)?;
                 refuse_unserved(root, keys.runtime.as_ref())?;
-                if is_native(root)? {
-                    body.mac = requested_mac(request)?;
-                    Mode::Native(Box::new(NativeConfig::read(root, &requests, &mut body.unknown)?))
-                } else {
-                    Mode::Chained
+                match NativeConfig::read(root, &requests, &mut body.unknown)? {
+                    Some(native) => {
+                        body.mac = requested_mac(request)?;
+                        Mode::Native(Box::new(native))
+                    }
+                    None => Mode::Chained,
                 }
             }
         };
@@ -177,13 +177,6 @@ fn prev_result(root: &Object<'_>, verb: Verb, version: Version) -> Result<Option
         })?;
     }
     Ok(root.value("prevResult").cloned())
-}
-
-/// Whether groundwork builds the network itself: see the head of the room.
-fn is_native(root: &Object<'_>) -> Result<bool, FieldError> {
-    let has_ipam = root.object("ipam")?.is_some_and(|ipam| !ipam.is_blank());
-    let has_key = OWN_KEYS.iter().filter(|key| **key != "ipam").any(|key| root.value(key).is_some());
-    Ok(has_ipam || has_key || root.string("type")? == Some("bridge"))
 }
 
 /// A delegate knows its own keys of CNI_ARGS; else those that nobody here knows are an error, as in the reference.

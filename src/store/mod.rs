@@ -42,7 +42,8 @@ use crate::{cni::name, config::Attachment};
 /// Where state lies unless `stateDir` says otherwise. A reboot empties it.
 pub const DEFAULT_STATE_DIR: &str = "/run/groundwork";
 
-const ATTACHMENTS: &str = "attachments";
+/// Where the records lie of the plugin that made the link.
+pub const ATTACHMENTS: &str = "attachments";
 const OURS_ALONE: Mode = Mode::S_IRWXU;
 
 /// What went wrong with the state folder.
@@ -116,13 +117,23 @@ impl Store {
     /// # Errors
     /// A name that is none, a state folder that is not safe, a file operation that failed.
     pub fn open(state_dir: &Path, network: &str) -> Result<Self, Error> {
+        Self::open_of(state_dir, network, ATTACHMENTS)
+    }
+
+    /// As [`Store::open`], of what a plugin does later in the chain: its records lie apart from those of the plugin
+    /// that made the link. `plugin` is its type.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_of(state_dir: &Path, network: &str, plugin: &str) -> Result<Self, Error> {
         check_identifier("network name", network)?;
+        check_identifier("plugin type", plugin)?;
         let state = match state_folder(state_dir)? {
             Some(state) => state,
             None => create_state_folder(state_dir)?,
         };
         let folder = state.ensure_subfolder(network, OURS_ALONE)?;
-        let attachments = folder.ensure_subfolder(ATTACHMENTS, OURS_ALONE)?;
+        let attachments = folder.ensure_subfolder(plugin, OURS_ALONE)?;
         Ok(Self { folder, attachments, network: network.into(), boot: BootId::current()? })
     }
 
@@ -131,11 +142,20 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn existing(state_dir: &Path, network: &str) -> Result<Option<Self>, Error> {
+        Self::existing_of(state_dir, network, ATTACHMENTS)
+    }
+
+    /// As [`Store::existing`], of what a plugin does later in the chain.
+    ///
+    /// # Errors
+    /// As [`Store::open_of`].
+    pub fn existing_of(state_dir: &Path, network: &str, plugin: &str) -> Result<Option<Self>, Error> {
         check_identifier("network name", network)?;
+        check_identifier("plugin type", plugin)?;
         let Some(state) = state_folder(state_dir)? else { return Ok(None) };
         let Some(folder) = state.subfolder(network)? else { return Ok(None) };
         // Someone killed before making it has made nothing else.
-        let Some(attachments) = folder.subfolder(ATTACHMENTS)? else { return Ok(None) };
+        let Some(attachments) = folder.subfolder(plugin)? else { return Ok(None) };
         Ok(Some(Self { folder, attachments, network: network.into(), boot: BootId::current()? }))
     }
 

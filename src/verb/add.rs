@@ -22,10 +22,7 @@ pub(super) fn add(request: &Request, config: &NetworkConfig) -> Result<Value> {
             let added = plugin.add(&child::config(config, &inner.config))?;
             Ok(pass_on(&added.document, config.cni_version)?)
         }
-        Mode::Native(native) => {
-            let result = attach::attach(request, config, native, &ready)?;
-            Ok(result.to_json(config.cni_version)?)
-        }
+        Mode::Native(native) => attach::attach(request, config, native, &ready),
     }
 }
 

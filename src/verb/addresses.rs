@@ -34,6 +34,15 @@ impl From<CniResult> for Given {
     }
 }
 
+impl Given {
+    /// What the chain gave the link so far.
+    pub(super) fn of_chain(previous: &CniResult, ifname: &str) -> Self {
+        let inside = previous.interfaces.iter().position(|one| one.name == ifname && !one.sandbox.is_empty());
+        let ips = previous.ips.iter().filter(|ip| ip.interface.is_none() || ip.interface == inside);
+        Self { ips: ips.cloned().collect(), routes: previous.routes.clone(), dns: previous.dns.clone() }
+    }
+}
+
 /// What a record must say before addresses are taken, so that a killed ADD can be undone.
 pub(super) fn announce(config: &NetworkConfig, native: &NativeConfig, record: &mut Record) {
     match &native.ipam {

@@ -2,16 +2,18 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use serde_json::Value;
+
 use super::{
     addresses::{self, Given},
-    detach,
+    detach, records,
 };
 use crate::{
     apply::{self, Links, Tools},
     cni::{
         CniResult, Request, Version,
         mac::Mac,
-        result::{Interface, IpConfig},
+        result::{Interface, IpConfig, pass_on},
     },
     config::{Attachment, LinkConfig, NativeConfig, NetworkConfig},
     error::{Error, Result},
@@ -24,22 +26,20 @@ use crate::{
     sys::netns::{NetnsId, Sandbox},
 };
 
-/// Builds the network of one container; when anything fails, all of it is undone.
-pub(super) fn attach(
-    request: &Request,
-    config: &NetworkConfig,
-    native: &NativeConfig,
-    ready: &Ready,
-) -> Result<CniResult> {
+/// Builds the network of one container, or what a later plugin of the chain adds to it; when anything fails, all of
+/// it is undone.
+pub(super) fn attach(request: &Request, config: &NetworkConfig, native: &NativeConfig, ready: &Ready) -> Result<Value> {
     let sandbox = open_sandbox(request)?;
     let attachment = request.attachment();
-    let store = Store::open(&config.state_dir, &config.name)?;
+    let store = records::open(config)?;
     let rtnl = Rtnl::open()?;
     let lock = make_room(request, &store, &attachment, &rtnl)?;
     let netns = Netns { path: sandbox.path().into(), id: sandbox.id() };
     let mut record = Record::intent(&config.name, &attachment, netns, store.boot().clone());
-    record.host_link = Some(host_link(&rtnl, config, &attachment)?);
-    addresses::announce(config, native, &mut record);
+    if native.link.is_some() {
+        record.host_link = Some(host_link(&rtnl, config, &attachment)?);
+        addresses::announce(config, native, &mut record);
+    }
     store.write(&lock, &record)?;
     let mut site = Site { request, config, native, ready, store: &store, lock: &lock, sandbox: &sandbox, rtnl: &rtnl };
     site.build(&mut record).map_err(|cause| match detach::detach(&store, lock, &record, &request.path) {
@@ -62,16 +62,23 @@ struct Site<'a> {
 
 impl Site<'_> {
     /// Addresses, plan, deeds. The record names everything before it is there.
-    fn build(&mut self, record: &mut Record) -> Result<CniResult> {
+    fn build(&mut self, record: &mut Record) -> Result<Value> {
         let Self { request, config, native, store, rtnl, .. } = *self;
-        let mut given = addresses::obtain(request, config, native, store, rtnl, record)?;
+        let chained = chained(request, config)?;
+        let mut given = match &chained {
+            Some(previous) => Given::of_chain(previous, &request.ifname),
+            None => addresses::obtain(request, config, native, store, rtnl, record)?,
+        };
         plan::resolve(native, &mut given.ips, &mut given.routes)?;
-        let host_link = record.host_link.clone().ok_or(Error::NoFreeName)?;
+        let host_link = match &chained {
+            Some(_) => observe::host_end(rtnl, self.sandbox, &request.ifname)?,
+            None => record.host_link.clone(),
+        };
         let attach = Attach {
             config: native,
             ifname: &request.ifname,
-            host_link: &host_link.name,
-            host_mac: host_link.mac,
+            host_link: host_link.as_ref().map_or("", |link| &link.name),
+            host_mac: host_link.as_ref().map_or_else(random_mac, |link| link.mac),
             sandbox_mac: config.mac().unwrap_or_else(random_mac),
             bridge_mac: random_mac(),
             owner: record.owner(),
@@ -79,15 +86,21 @@ impl Site<'_> {
         let ipv6 = given.ips.iter().any(|ip| ip.address.addr().is_ipv6());
         let observed = observe::observe_host(rtnl, native, ipv6)?;
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
-        record.sandbox_mac = Some(attach.sandbox_mac);
+        record.sandbox_mac = native.link.is_some().then_some(attach.sandbox_mac);
         record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
         store.write(self.lock, record)?;
         let mut links = self.run(&steps, observed.bridge)?;
-        let result = self.result(&attach, given, &mut links)?;
+        let result = match chained {
+            Some(previous) => previous,
+            None => self.result(&attach, given, &mut links)?,
+        };
         record.state = State::Added;
         record.result = Some(result.to_json(Version::NEWEST)?);
         store.write(self.lock, record)?;
-        Ok(result)
+        match (&config.prev_result, native.link.is_none()) {
+            (Some(previous), true) => Ok(pass_on(previous, config.cni_version)?),
+            _ => Ok(result.to_json(config.cni_version)?),
+        }
     }
 
     /// Runs the steps; the links of the host that are known afterwards.
@@ -121,6 +134,15 @@ fn interface(name: &str, mac: Option<Mac>) -> Interface {
     Interface { name: name.into(), mac: mac.map(|mac| mac.to_string()).unwrap_or_default(), ..Interface::default() }
 }
 
+/// What the chain did before, when it made the link.
+fn chained(request: &Request, config: &NetworkConfig) -> Result<Option<CniResult>> {
+    let Some(plugin) = config.chained_type() else { return Ok(None) };
+    match &config.prev_result {
+        Some(previous) => Ok(Some(CniResult::from_json(previous, config.cni_version)?)),
+        None => Err(Error::NoPreviousResult { plugin: plugin.into(), ifname: request.ifname.clone() }),
+    }
+}
+
 /// Opens the sandbox; the host's own namespace is none, unless the runtime insists.
 pub(super) fn open_sandbox(request: &Request) -> Result<Sandbox> {
     let path = request.netns.clone().unwrap_or_default();
@@ -144,6 +166,7 @@ fn make_room(request: &Request, store: &Store, attachment: &Attachment, rtnl: &R
         }
         Err(error) => return Err(error.into()),
     };
+    // What a later plugin of the chain did can be done anew; a link cannot.
     if earlier.state == State::Added && earlier.host_link.as_ref().map_or(Ok(false), |link| stands(rtnl, link))? {
         return Err(Error::AlreadyAttached {
             network: earlier.network,

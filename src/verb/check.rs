@@ -1,6 +1,6 @@
 //! CHECK: the attachment as it was left against the attachment as it is.
 
-use super::{addresses, attach};
+use super::{addresses, attach, records};
 use crate::{
     cni::{
         CniResult, Request, Version,
@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     observe,
     plan::{self, Expected},
-    store::{Record, Store},
+    store::Record,
 };
 
 /// Answers CHECK.
@@ -31,7 +31,7 @@ fn check_native(request: &Request, config: &NetworkConfig, native: &NativeConfig
         container_id: request.container_id.clone(),
         ifname: request.ifname.clone(),
     };
-    let store = Store::existing(&config.state_dir, &config.name)?.ok_or_else(not_attached)?;
+    let store = records::existing(config)?.ok_or_else(not_attached)?;
     let _lock = store.lock(&attachment)?;
     let record = store.read(&attachment)?.ok_or_else(not_attached)?;
     addresses::forward(request, config, native)?;

@@ -1,6 +1,6 @@
 //! DEL: without netns, without prevResult, twice, after half an ADD: whatever is there goes.
 
-use super::{addresses, detach};
+use super::{addresses, detach, records};
 use crate::{
     cni::Request,
     config::{Mode, NetworkConfig},
@@ -15,7 +15,7 @@ pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
     for flaw in &config.flaws {
         tracing::warn!(network = config.name, "going on with DEL although {flaw}");
     }
-    let store = Store::existing(&config.state_dir, &config.name)?;
+    let store = records::existing(config)?;
     let had_record = match &store {
         Some(store) => del_recorded(store, request)?,
         None => false,

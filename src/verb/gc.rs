@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{addresses, attach, detach};
+use super::{addresses, attach, detach, records};
 use crate::{
     cni::Request,
     config::{Attachment, Mode, NetworkConfig},
@@ -18,7 +18,7 @@ pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
         Mode::Native(native) => {
             let mut errors = Vec::new();
-            if let Some(store) = Store::existing(&config.state_dir, &config.name)? {
+            if let Some(store) = records::existing(config)? {
                 errors = collect(request, config, &store)?;
             }
             errors.extend(addresses::forward(request, config, native).err());
@@ -56,5 +56,8 @@ fn collect(request: &Request, config: &NetworkConfig, store: &Store) -> Result<V
 
 /// When it cannot be told, it lives.
 fn lives(rtnl: &Rtnl, record: &Record) -> bool {
-    record.host_link.as_ref().is_some_and(|link| attach::stands(rtnl, link).unwrap_or(true))
+    match &record.host_link {
+        Some(link) => attach::stands(rtnl, link).unwrap_or(true),
+        None => !record.netns.is_gone(),
+    }
 }

@@ -7,6 +7,7 @@ mod check;
 mod del;
 mod detach;
 mod gc;
+mod records;
 mod status;
 
 use std::{ffi::OsString, fmt, io, time::Instant};

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{bridge_of, fixed, native_of, host_local_of, native, parse, parse_for, request, request_with, static_of, with};
+use super::{
+    bridge_of, fixed, host_local_of, native, native_of, parse, parse_for, request, request_with, static_of, with,
+};
 use crate::{
     cni::{Verb, Version, mac::Mac},
     config::{Attachment, IpamConfig, LoaderName, LogLevel, Mode, NetworkConfig, Range, UnknownKey},
