@@ -2,6 +2,7 @@
 
 mod claim;
 mod error;
+mod hint;
 mod lease_folder;
 pub mod ranges;
 pub mod reservations;

@@ -4,16 +4,12 @@ use std::{
     collections::{BTreeSet, HashSet},
     fs::File,
     net::IpAddr,
-    os::unix::fs::FileExt,
     path::Path,
 };
 
-use nix::{
-    fcntl::OFlag,
-    sys::stat::{FileStat, Mode},
-};
+use nix::sys::stat::{FileStat, Mode};
 
-use super::{claim::Claim, lease_folder::LeaseFolder};
+use super::{claim::Claim, hint::Hint, lease_folder::LeaseFolder};
 pub use super::{
     error::{Census, Error},
     lease_folder::Holder,
@@ -89,7 +85,7 @@ impl Reservations {
 
     /// Takes one address from each set for an attachment whose lock the caller holds: all, or none and an error.
     ///
-    /// When a set is full, `reclaim` is asked about each holder.
+    /// `reclaim` is asked about the holder of a requested address, and about every holder when a set is full.
     ///
     /// # Errors
     /// See [`Error`].
@@ -106,18 +102,22 @@ impl Reservations {
         let mut claim = Claim::begin(&self.leases, owner)?;
         let mut given = Vec::with_capacity(sets.len());
         for (number, (set, wanted)) in sets.iter().zip(wanted).enumerate() {
-            if let Some(lease) = wanted {
-                self.take_requested(&mut claim, lease)?;
-                given.push(lease);
-            } else {
-                given.push(self.take_next(&mut claim, number, set, &mut lock, reclaim)?);
-            }
+            given.push(match wanted {
+                Some(lease) => self.take_requested(&mut claim, lease, &mut lock, reclaim)?,
+                None => self.take_next(&mut claim, number, set, &mut lock, reclaim)?,
+            });
         }
         claim.keep();
         Ok(given)
     }
 
-    fn take_requested(&self, claim: &mut Claim<'_>, lease: Lease) -> Result<(), Error> {
+    fn take_requested(
+        &self,
+        claim: &mut Claim<'_>,
+        lease: Lease,
+        lock: &mut Option<File>,
+        reclaim: &mut Reclaim<'_>,
+    ) -> Result<Lease, Error> {
         let address = lease.address.addr();
         let held = |by: &Folder, holder| Err(Error::Held { address, holder, folder: by.path().into() });
         if let Some(reference) = &self.reference
@@ -126,7 +126,11 @@ impl Reservations {
             return held(reference, Holder::parse(&content));
         }
         if claim.take(address)? {
-            return Ok(());
+            return Ok(lease);
+        }
+        self.ensure_locked(lock)?;
+        if self.take_back(address, reclaim)? && claim.take(address)? {
+            return Ok(lease);
         }
         held(&self.leases.folder, self.leases.holder(address)?.unwrap_or(Holder::Unknown))
     }
@@ -142,9 +146,7 @@ impl Reservations {
         if let Some(lease) = self.try_next(claim, number, set)? {
             return Ok(lease);
         }
-        if lock.is_none() {
-            *lock = Some(self.leases.lock()?);
-        }
+        self.ensure_locked(lock)?;
         if self.reclaim_from(set, reclaim)? > 0
             && let Some(lease) = self.try_next(claim, number, set)?
         {
@@ -170,27 +172,40 @@ impl Reservations {
         Ok(reference.stat(&address.to_string())?.is_some())
     }
 
-    /// Frees what the dead hold of a set. Call it with the folder's lock held: it keeps two who do this apart.
+    /// Before anything is taken from the dead: it keeps two who do this apart.
+    fn ensure_locked(&self, lock: &mut Option<File>) -> Result<(), Error> {
+        if lock.is_none() {
+            *lock = Some(self.leases.lock()?);
+        }
+        Ok(())
+    }
+
     fn reclaim_from(&self, set: &RangeSet, reclaim: &mut Reclaim<'_>) -> Result<usize, Error> {
         let mut freed = 0;
         for address in self.leases.held()?.into_iter().filter(|address| set.lease(*address).is_some()) {
-            let _guard = match self.leases.holder(address)? {
-                None => continue,
-                // Only the reference writes a lease after creating it, and it holds the lock meanwhile.
-                Some(Holder::Unknown) => None,
-                Some(Holder::Attachment(owner)) => {
-                    let Some(guard) = reclaim(&owner) else { continue };
-                    if self.leases.holder(address)? != Some(Holder::Attachment(owner)) {
-                        continue; // given back, and perhaps taken by another, before the guard was ours
-                    }
-                    Some(guard)
-                }
-            };
-            self.leases.folder.unlink(&address.to_string())?;
-            freed += 1;
+            freed += usize::from(self.take_back(address, reclaim)?);
         }
-        tracing::info!(%set, freed, "took addresses back from attachments that are gone");
+        if freed > 0 {
+            tracing::info!(%set, freed, "took addresses back from attachments that are gone");
+        }
         Ok(freed)
+    }
+
+    /// Takes an address from a dead holder; says whether it is free now.
+    fn take_back(&self, address: IpAddr, reclaim: &mut Reclaim<'_>) -> Result<bool, Error> {
+        let _guard = match self.leases.holder(address)? {
+            None => return Ok(true),
+            // Only the reference writes a lease after creating it, and it holds the lock meanwhile.
+            Some(Holder::Unknown) => None,
+            Some(Holder::Attachment(owner)) => {
+                let Some(guard) = reclaim(&owner) else { return Ok(false) };
+                if self.leases.holder(address)? != Some(Holder::Attachment(owner)) {
+                    return Ok(false); // given back, and perhaps taken by another, before the guard was ours
+                }
+                Some(guard)
+            }
+        };
+        Ok(self.leases.folder.unlink(&address.to_string())?)
     }
 
     /// Gives back what an attachment holds, whose lock the caller holds. `recorded` is what its record names; what a
@@ -305,37 +320,6 @@ impl Reservations {
             }
         }
         Ok(census)
-    }
-}
-
-/// `last_reserved_ip.<set>`: where the search goes on. A hint only, so nothing that is wrong with it matters.
-struct Hint {
-    file: File,
-    content: [u8; 64],
-    length: usize,
-}
-
-impl Hint {
-    fn open(folder: &Folder, set: usize) -> Result<Self, IoError> {
-        let file = folder.open_file(&format!("last_reserved_ip.{set}"), OFlag::O_RDWR)?;
-        let mut content = [0; 64];
-        let length = file.read_at(&mut content, 0).unwrap_or(0);
-        Ok(Self { file, content, length })
-    }
-
-    fn last(&self) -> Option<IpAddr> {
-        str::from_utf8(self.content.get(..self.length)?).ok()?.trim().parse().ok()
-    }
-
-    /// Not truncated first, so that nobody finds it empty in between.
-    fn note(&self, address: IpAddr) {
-        let text = address.to_string();
-        let shorter = text.len() < self.length;
-        let written = self.file.write_all_at(text.as_bytes(), 0);
-        let written = written.and_then(|()| if shorter { self.file.set_len(text.len() as u64) } else { Ok(()) });
-        if let Err(error) = written {
-            tracing::debug!(%error, "the last reserved address was not noted");
-        }
     }
 }
 

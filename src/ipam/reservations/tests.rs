@@ -205,6 +205,24 @@ fn a_full_set_takes_back_what_the_dead_hold_and_nothing_else() {
 }
 
 #[test]
+fn a_requested_address_is_taken_from_the_dead_only() {
+    both(|fixture| {
+        let sets = [set("10.1.0.2", "10.1.0.9")];
+        fixture.reserve("dead", &sets, &["10.1.0.5"]).unwrap();
+        fixture.reserve("alive", &sets, &["10.1.0.6"]).unwrap();
+        let mut dead = |owner: &Attachment| {
+            if owner.container_id == "alive" { None } else { fixture.store.try_lock(owner).unwrap() }
+        };
+        let mut request =
+            |owner, address| fixture.open().reserve(&attachment(owner), &sets, &[ip(address)], &mut dead).map(drop);
+        request("new", "10.1.0.5").unwrap();
+        assert!(matches!(request("another", "10.1.0.6"), Err(Error::Held { .. })));
+        assert!(fixture.open().is_held_by(&attachment("new"), ip("10.1.0.5")).unwrap());
+        assert!(fixture.open().is_held_by(&attachment("alive"), ip("10.1.0.6")).unwrap());
+    });
+}
+
+#[test]
 fn what_the_dead_gave_back_meanwhile_is_not_taken_from_its_new_holder() {
     both(|fixture| {
         let sets = [set("10.1.0.2", "10.1.0.2")];
