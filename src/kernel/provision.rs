@@ -1,5 +1,7 @@
 //! How the kernel provides features, found out without loading anything: for STATUS and for people.
 
+use nix::errno::Errno;
+
 use super::{
     cause::{Cause, Surroundings},
     feature::FeatureRef,
@@ -7,7 +9,7 @@ use super::{
     modules::{ModuleState, Modules},
     probe::{Answer, Prober},
 };
-use crate::config::LoaderName;
+use crate::{config::LoaderName, sys::netlink::Refusal};
 
 /// How a feature is provided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,15 +48,20 @@ pub fn provision(features: &[FeatureRef], loaders: Option<&[LoaderName]>) -> Vec
         let provision = match (answer, listed, &around) {
             (Answer::Absent(_), _, Some(around)) => absent(feature, around, loaders),
             (_, ModuleState::Live, _) => Provision::Loaded,
-            (Answer::Unknown(Some(refusal)), ModuleState::Unknown | ModuleState::Absent, _) => {
-                Provision::Unknown(refusal.to_string())
-            }
+            (Answer::Unknown(Some(refusal)), ModuleState::Unknown | ModuleState::Absent, _) => refused(&refusal),
             (Answer::Unknown(None), ModuleState::Unknown, _) => Provision::Unknown(untold(feature, prober.modules())),
             _ => Provision::BuiltIn,
         };
         provisions.push((feature.clone(), provision));
     }
     provisions
+}
+
+fn refused(refusal: &Refusal) -> Provision {
+    Provision::Unknown(match refusal.errno {
+        Errno::EPERM => Cause::NoNetAdmin.to_string(),
+        _ => refusal.to_string(),
+    })
 }
 
 fn absent(feature: &FeatureRef, around: &Surroundings, loaders: &[LoaderName]) -> Provision {
