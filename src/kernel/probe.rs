@@ -21,15 +21,15 @@ use nix::errno::Errno;
 
 use self::{channel::Channel, nft::Part};
 use super::{
-    feature::{self, FeatureRef, NftFamily, Probe},
+    feature::{self, Feature, FeatureRef, NftFamily, Probe},
     modules::{ModuleState, Modules},
 };
-use crate::sys::{filesystem, netlink::Refusal};
+use crate::{
+    nft::ruleset::TABLE,
+    sys::{filesystem, netlink::Refusal},
+};
 
-/// The table whose existence proves the parts of nf_tables that our ruleset uses.
-const OUR_TABLE: &str = "groundwork";
-
-/// The module that answers whether a table exists.
+/// The module that answers what a table holds.
 const NF_TABLES: &str = "nf_tables";
 
 /// What is known of a feature after a question.
@@ -68,7 +68,8 @@ pub struct Prober {
     /// Parts of nf_tables, with their modules, to ask for together: a batch costs the same for one as for all.
     together: Vec<(Part, &'static str)>,
     parts: HashMap<Part, Answer>,
-    tables: HashMap<NftFamily, (Answer, bool)>,
+    /// Whether nf_tables answered, and what our table's sets prove.
+    tables: HashMap<NftFamily, (Answer, Vec<&'static Feature>)>,
     proven: HashSet<String>,
 }
 
@@ -164,7 +165,7 @@ impl Prober {
 
     fn function(&mut self, feature: &FeatureRef) -> Answer {
         match feature.probe() {
-            Probe::NfTables => self.table(NftFamily::Inet).0,
+            Probe::NfTables => self.table(NftFamily::Inet).0.clone(),
             Probe::Conntrack => with(&mut self.netfilter, NETLINK_NETFILTER, nft::conntrack),
             Probe::Qdisc(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| traffic::qdisc(channel, kind)),
             Probe::Action(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| traffic::action(channel, kind)),
@@ -196,25 +197,23 @@ impl Prober {
         }
     }
 
-    /// Our table holds rules with what our ruleset uses: who sees it need not ask for each part.
+    /// Rules of ours that are in place prove what they are made of: who sees them need not ask for each part.
     fn in_our_table(&mut self, feature: &FeatureRef, part: Part) -> bool {
         let (Part::Expression(family, _) | Part::Chain(family, _)) = part;
-        let used = feature::OUR_RULESET.iter().any(|used| used.name == feature.name());
-        used && (self.tables.contains_key(&family) || self.loads_nothing(NF_TABLES)) && self.table(family).1
+        let safe = self.tables.contains_key(&family) || self.loads_nothing(NF_TABLES);
+        safe && self.table(family).1.iter().any(|proven| proven.name == feature.name())
     }
 
-    fn table(&mut self, family: NftFamily) -> (Answer, bool) {
-        if let Some(known) = self.tables.get(&family) {
-            return known.clone();
-        }
-        let mut found = false;
-        let answer = with(&mut self.netfilter, NETLINK_NETFILTER, |channel| {
-            let (answer, exists) = nft::table(channel, family, OUR_TABLE);
-            found = exists;
-            answer
-        });
-        self.tables.insert(family, (answer.clone(), found));
-        (answer, found)
+    fn table(&mut self, family: NftFamily) -> &(Answer, Vec<&'static Feature>) {
+        self.tables.entry(family).or_insert_with(|| {
+            let mut names = Vec::new();
+            let answer = with(&mut self.netfilter, NETLINK_NETFILTER, |channel| {
+                let (answer, found) = nft::sets(channel, family, TABLE);
+                names = found;
+                answer
+            });
+            (answer, feature::proven_by_sets(family, &names))
+        })
     }
 
     /// Asks for a part and, in the same batch, for those others that are safe to ask for: the kernel repeats a batch

@@ -144,7 +144,7 @@ fn what_does_not_exist_is_absent() {
 }
 
 #[test]
-fn our_own_table_proves_what_its_rules_are_made_of() {
+fn sets_of_our_own_prove_what_their_rules_are_made_of() {
     static FALSE_NAME: Feature = Feature {
         probe: Probe::NftExpression { family: feature::NftFamily::Inet, name: "gw-none" },
         ..feature::NFT_MASQ
@@ -153,10 +153,13 @@ fn our_own_table_proves_what_its_rules_are_made_of() {
     let (without, with) = in_netns(|| {
         let without = Prober::new([&wanted]).passive(&wanted);
         run("nft", "add table inet groundwork").unwrap();
+        run("nft", "add set inet groundwork hp4 { type ipv4_addr ; }").unwrap();
+        assert!(!Prober::new([&wanted]).passive(&wanted).is_present(), "host ports do not masquerade");
+        run("nft", "add set inet groundwork masq4_24 { type ipv4_addr ; }").unwrap();
         (without, Prober::new([&wanted]).passive(&wanted))
     });
     assert!(matches!(without, Answer::Absent(_)), "no kernel has the expression: {without:?}");
-    assert!(with.is_present(), "the table was enough: {with:?}");
+    assert!(with.is_present(), "the set was enough: {with:?}");
 }
 
 #[test]

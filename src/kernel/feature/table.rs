@@ -243,9 +243,22 @@ pub static ALL: &[&Feature] = &[
     &OVERLAY,
 ];
 
-/// What the rules of our own tables are made of.
-pub static OUR_RULESET: &[&Feature] =
-    &[&NF_TABLES, &NFT_CHAIN_NAT, &NFT_MASQ, &NFT_NAT, &NFT_CT, &NFT_FIB, &NFT_BRIDGE];
+/// What a set in our own table proves: (family of the table, how the set's name begins, what the rules that came with
+/// it are made of).
+static OUR_SETS: &[(NftFamily, &str, &[&Feature])] = &[
+    (NftFamily::Inet, "masq", &[&NFT_CHAIN_NAT, &NFT_MASQ]),
+    (NftFamily::Inet, "hp", &[&NFT_CHAIN_NAT, &NFT_NAT, &NFT_FIB]),
+    (NftFamily::Inet, "snat", &[&NFT_CHAIN_NAT, &NFT_MASQ, &NFT_CT]),
+    (NftFamily::Bridge, "spoof", &[&NFT_BRIDGE]),
+];
+
+/// What the sets of these names, in our table of this family, prove.
+#[must_use]
+pub fn proven_by_sets(family: NftFamily, names: &[String]) -> Vec<&'static Feature> {
+    let there = |start: &str| names.iter().any(|name| name.starts_with(start));
+    let entries = OUR_SETS.iter().filter(|(of, start, _)| *of == family && there(start));
+    entries.flat_map(|(.., features)| *features).copied().collect()
+}
 
 /// The feature of that name or alias, `-` and `_` being one.
 #[must_use]
@@ -284,7 +297,10 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::kernel::feature::{FeatureRef, ModuleName};
+    use crate::{
+        kernel::feature::{FeatureRef, ModuleName},
+        nft::ruleset::{Family, Part, Table},
+    };
 
     #[test]
     fn names_and_aliases_are_unique_and_every_module_name_is_one() {
@@ -325,6 +341,30 @@ mod tests {
         for feature in ALL.iter().filter(|feature| feature.name != "nft_bridge") {
             let telling = FeatureRef::Known(feature).telling_module().to_owned();
             assert_eq!(lookup(&telling), Some(*feature), "{telling}");
+        }
+    }
+
+    #[test]
+    fn a_set_of_ours_proves_just_what_its_part_of_the_ruleset_is_made_of() {
+        let v4_and_v6 = [Family::Ipv4, Family::Ipv6];
+        let parts = v4_and_v6.into_iter().flat_map(|family| {
+            [Part::Masquerade(family, 24), Part::HostPorts(family), Part::HostPortSources(family, 24)]
+        });
+        for part in parts.chain([Part::Isolation, Part::Spoofing]) {
+            let table = if part.table() == Table::Inet { NftFamily::Inet } else { NftFamily::Bridge };
+            let names: Vec<String> = part.sets().into_iter().map(|set| set.name).collect();
+            let proven: HashSet<&str> = proven_by_sets(table, &names).iter().filter_map(part_name).collect();
+            let made_of: HashSet<&str> = part.expressions().into_iter().chain(part.chain_types()).collect();
+            assert_eq!(proven, made_of, "{part:?}");
+        }
+    }
+
+    /// The name in nf_tables, for parts that kernels with nf_tables can lack.
+    fn part_name(feature: &&'static Feature) -> Option<&'static str> {
+        match feature.probe {
+            Probe::NftExpression { family: NftFamily::Inet, name }
+            | Probe::NftChain { family: NftFamily::Inet, name } => Some(name),
+            _ => None,
         }
     }
 }

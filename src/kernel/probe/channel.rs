@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use netlink_packet_core::{
-    ErrorBuffer, ErrorMessage, NLM_F_ACK, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, NetlinkSerializable, Parseable,
+    ErrorBuffer, ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable, Parseable,
 };
 use netlink_sys::{Socket, SocketAddr};
 use nix::{errno::Errno, libc};
@@ -67,16 +67,37 @@ impl Channel {
         Ok((first..).take(count).map(|sequence| verdicts.remove(&sequence)).collect())
     }
 
+    /// Sends a dump request and reads all answers.
+    pub(super) fn dump<M: NetlinkSerializable, T>(
+        &mut self,
+        message: M,
+        read: impl Fn(&[u8]) -> T,
+    ) -> Result<Vec<T>, Refusal> {
+        let mut bytes = Vec::new();
+        self.serialize(message, NLM_F_DUMP, &mut bytes);
+        self.send(&bytes)?;
+        let mut objects = Vec::new();
+        while self.receive()? {
+            for packet in packets(&self.datagram) {
+                match packet.message_type() {
+                    NLMSG_DONE => return Ok(objects),
+                    NLMSG_ERROR => return Err(refusal(&packet)),
+                    _ => objects.push(read(packet.payload())),
+                }
+            }
+        }
+        Err(Errno::EAGAIN.into())
+    }
+
     /// Sends a dump request and reads its first answer. Unless that is [`First::Nothing`] the dump is not over, and this
     /// socket serves no more.
     pub(super) fn first_of_dump<M: NetlinkSerializable, T>(
         &mut self,
         message: M,
-        flags: u16,
         read: impl Fn(&[u8]) -> T,
     ) -> Result<First<T>, Refusal> {
         let mut bytes = Vec::new();
-        self.serialize(message, flags, &mut bytes);
+        self.serialize(message, NLM_F_DUMP, &mut bytes);
         self.send(&bytes)?;
         if !self.receive()? {
             return Err(Errno::EAGAIN.into());
@@ -84,9 +105,7 @@ impl Channel {
         match packets(&self.datagram).next() {
             None => Err(Errno::EBADMSG.into()),
             Some(packet) if packet.message_type() == NLMSG_DONE => Ok(First::Nothing),
-            Some(packet) if packet.message_type() == NLMSG_ERROR => {
-                Err(verdict(&packet).and_then(Result::err).unwrap_or(Errno::EBADMSG.into()))
-            }
+            Some(packet) if packet.message_type() == NLMSG_ERROR => Err(refusal(&packet)),
             Some(packet) => Ok(First::Object(read(packet.payload()))),
         }
     }
@@ -132,6 +151,11 @@ fn packets(mut datagram: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
         datagram = datagram.get(length..).unwrap_or_default();
         Some(packet)
     })
+}
+
+/// The refusal in a packet of type NLMSG_ERROR that answers a dump.
+fn refusal(packet: &NetlinkBuffer<&[u8]>) -> Refusal {
+    verdict(packet).and_then(Result::err).unwrap_or(Errno::EBADMSG.into())
 }
 
 /// The acknowledgement or refusal in a packet of type NLMSG_ERROR.

@@ -1,6 +1,6 @@
 //! Kinds of links.
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NlasIterator};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NlasIterator};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
@@ -21,7 +21,7 @@ use crate::sys::netlink::Refusal;
 ///
 /// False beside the answer: the channel cannot be used again.
 pub(super) fn passive(channel: &mut Channel, kind: &str) -> (Answer, bool) {
-    match channel.first_of_dump(RouteNetlinkMessage::GetLink(request(kind, None)), NLM_F_DUMP, kind_of) {
+    match channel.first_of_dump(RouteNetlinkMessage::GetLink(request(kind, None)), kind_of) {
         Ok(First::Nothing) => (Answer::Present, true),
         Ok(First::Object(found)) if found.as_deref() == Some(kind) => (Answer::Present, false),
         Ok(First::Object(_)) => (Answer::Absent(None), false),

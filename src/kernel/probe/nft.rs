@@ -1,12 +1,12 @@
 //! nf_tables, its expressions and chain types, and connection tracking.
 
-use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE};
+use netlink_packet_core::{DefaultNla, NLM_F_APPEND, NLM_F_CREATE, NlasIterator};
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
     conntrack::ConntrackMessage,
     nftables::{
         ChainAttribute, ChainMessage, ExpressionAttribute, Hook, HookNumber, ListAttribute, NfTablesMessage,
-        RuleAttribute, RuleMessage, TableAttribute, TableFlags, TableMessage,
+        RuleAttribute, RuleMessage, SetAttribute, SetMessage, TableAttribute, TableFlags, TableMessage,
     },
     none::ControlMessage,
 };
@@ -33,15 +33,24 @@ impl Part {
     }
 }
 
-/// Whether nf_tables answers, and if so whether it holds the table `name`. The kernel loads nf_tables for it.
-pub(super) fn table(channel: &mut Channel, family: NftFamily, name: &str) -> (Answer, bool) {
-    let message = NfTablesMessage::GetTable(TableMessage { attributes: vec![TableAttribute::Name(name.to_owned())] });
-    match channel.ask(in_family(family, message), 0) {
-        Ok(()) => (Answer::Present, true),
-        Err(refusal) if refusal.errno == Errno::ENOENT => (Answer::Present, false),
-        Err(refusal) if refusal.errno == Errno::EINVAL => (Answer::Absent(Some(refusal)), false),
-        Err(refusal) => (Answer::Unknown(Some(refusal)), false),
+/// Whether nf_tables answers, and the names of the sets that the table `name` holds. The kernel loads nf_tables for it.
+pub(super) fn sets(channel: &mut Channel, family: NftFamily, name: &str) -> (Answer, Vec<String>) {
+    let message = NfTablesMessage::GetSet(SetMessage { attributes: vec![SetAttribute::Table(name.to_owned())] });
+    match channel.dump(in_family(family, message), set_name) {
+        Ok(names) => (Answer::Present, names.into_iter().flatten().collect()),
+        Err(refusal) if refusal.errno == Errno::ENOENT => (Answer::Present, Vec::new()),
+        Err(refusal) if refusal.errno == Errno::EINVAL => (Answer::Absent(Some(refusal)), Vec::new()),
+        Err(refusal) => (Answer::Unknown(Some(refusal)), Vec::new()),
     }
+}
+
+/// The name in a NFT_MSG_NEWSET: `struct nfgenmsg`, then attributes.
+fn set_name(payload: &[u8]) -> Option<String> {
+    const HEADER: usize = 4;
+    const NFTA_SET_NAME: u16 = 2;
+    let mut attributes = NlasIterator::new(payload.get(HEADER..)?).map_while(Result::ok);
+    let name = attributes.find(|attribute| attribute.kind() == NFTA_SET_NAME)?;
+    Some(String::from_utf8_lossy(name.value().split(|byte| *byte == 0).next()?).into_owned())
 }
 
 /// Whether connection tracking answers over netlink. The kernel loads it for it.
