@@ -1,6 +1,6 @@
 //! Addresses of one attachment: from the embedded IPAMs, or from the plugin that `ipam.type` names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
     cni::{
@@ -11,7 +11,7 @@ use crate::{
     delegate::{Delegate, Subject, child},
     error::{Error, Result},
     ipam::{
-        reservations::{Lease, Reservations},
+        reservations::{Lease, REFERENCE_DATA_DIR, Reservations, Usage},
         resolv_conf,
     },
     rtnl::Rtnl,
@@ -130,25 +130,23 @@ pub(super) fn release_garbled(store: &Store, attachment: &Attachment) -> Result<
     Ok(())
 }
 
-/// Gives back what an attachment without a record holds: of an older boot, or of the reference plugin.
+/// Gives back what an attachment without a record holds in a folder that outlives records: the reference plugin, or an
+/// ADD of an older boot, took it. Beside the records there is no lease without a record.
 pub(super) fn release_unrecorded(
-    request: &Request,
+    attachment: &Attachment,
     config: &NetworkConfig,
     native: &NativeConfig,
     store: Option<&Store>,
 ) -> Result<()> {
-    match &native.ipam {
-        Some(IpamConfig::HostLocal(ipam)) => {
-            // Beside the records there is no lease without a record: only a folder that others share is searched.
-            if let Some(data_dir) = ipam.data_dir.as_deref()
-                && let Some(reservations) = Reservations::existing(store, &config.name, Some(data_dir))?
-            {
-                reservations.release_unrecorded(&request.attachment())?;
-            }
-            Ok(())
+    let Some(IpamConfig::HostLocal(ipam)) = &native.ipam else { return Ok(()) };
+    let data_dir = ipam.data_dir.as_deref().unwrap_or(Path::new(REFERENCE_DATA_DIR));
+    if let Some(reservations) = Reservations::existing(store, &config.name, Some(data_dir))? {
+        let released = reservations.release_unrecorded(attachment)?;
+        if !released.is_empty() {
+            tracing::info!(container = attachment.container_id, ?released, "gave back addresses without a record");
         }
-        _ => forward(request, config, native),
     }
+    Ok(())
 }
 
 /// Which of a record's leases are not held by its attachment any more, each with its holder.
@@ -157,12 +155,13 @@ pub(super) fn lost(store: &Store, record: &Record) -> Result<Vec<(std::net::IpAd
     let reservations = Reservations::existing(Some(store), &record.network, leases.data_dir.as_deref())?;
     let mut lost = Vec::new();
     for address in &leases.addresses {
-        let held = match &reservations {
-            Some(reservations) => reservations.is_held_by(&record.attachment(), *address)?,
-            None => false,
+        let Some(reservations) = &reservations else {
+            lost.push((*address, "missing".to_owned()));
+            continue;
         };
-        if !held {
-            lost.push((*address, "nobody or another".to_owned()));
+        if !reservations.is_held_by(&record.attachment(), *address)? {
+            let holder = reservations.holder(*address)?;
+            lost.push((*address, holder.map_or_else(|| "missing".to_owned(), |holder| format!("held by {holder}"))));
         }
     }
     Ok(lost)
@@ -177,8 +176,16 @@ pub(super) fn unavailable(request: &Request, config: &NetworkConfig, native: &Na
             let Some(reservations) = Reservations::existing(store.as_ref(), &config.name, data_dir)? else {
                 return Ok(Vec::new());
             };
-            let usage = reservations.usage(&ipam.range_sets)?;
-            let full = ipam.range_sets.iter().zip(usage).filter(|(_, usage)| usage.held >= usage.capacity);
+            let is_full = |usage: &Usage| usage.held >= usage.capacity;
+            let mut usage = reservations.usage(&ipam.range_sets)?;
+            if let (true, Some(store)) = (usage.iter().any(is_full), &store) {
+                // An ADD would take these back, too.
+                let rtnl = Rtnl::open()?;
+                if reservations.reclaim(&ipam.range_sets, &mut |holder| dead(store, &rtnl, holder))? > 0 {
+                    usage = reservations.usage(&ipam.range_sets)?;
+                }
+            }
+            let full = ipam.range_sets.iter().zip(usage).filter(|(_, usage)| is_full(usage));
             Ok(full
                 .map(|(set, usage)| format!("no free address in {set}: {} of {} are held", usage.held, usage.capacity))
                 .collect())

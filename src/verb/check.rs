@@ -32,7 +32,7 @@ fn check_native(request: &Request, config: &NetworkConfig, native: &NativeConfig
         ifname: request.ifname.clone(),
     };
     let store = records::existing(config)?.ok_or_else(not_attached)?;
-    let _lock = store.lock(&attachment)?;
+    let _lock = store.lock_existing(&attachment)?.ok_or_else(not_attached)?;
     let record = store.read(&attachment)?.ok_or_else(not_attached)?;
     addresses::forward(request, config, native)?;
     let (ips, routes, mac) = left_by_the_chain(config, &record, request)?;

@@ -30,7 +30,7 @@ pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
 /// Takes away what the record names; false when there is none that can be read.
 fn del_recorded(store: &Store, request: &Request) -> Result<bool> {
     let attachment = request.attachment();
-    let lock = store.lock(&attachment)?;
+    let Some(lock) = store.lock_existing(&attachment)? else { return Ok(false) };
     match store.read(&attachment) {
         Ok(Some(record)) => detach::detach(store, lock, &record, &request.path).map(|()| true),
         Ok(None) => Ok(store.remove(lock).map(|()| false)?),

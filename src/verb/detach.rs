@@ -63,7 +63,8 @@ pub(super) fn detach_unrecorded(
         // Not one record of the network is left, so the state folder itself may have been lost.
         errors.extend(detach_by_name(&config.name, &request.attachment()).err());
     }
-    errors.extend(addresses::release_unrecorded(request, config, native, store).err());
+    errors.extend(addresses::release_unrecorded(&request.attachment(), config, native, store).err());
+    errors.extend(addresses::forward(request, config, native).err());
     Error::all(errors)
 }
 

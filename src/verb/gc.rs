@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{addresses, attach, detach, records};
 use crate::{
     cni::Request,
-    config::{Attachment, Mode, NetworkConfig},
+    config::{Attachment, Mode, NativeConfig, NetworkConfig},
     error::{Error, Result},
     rtnl::Rtnl,
     store::{self, Record, Store},
@@ -19,7 +19,7 @@ pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
         Mode::Native(native) => {
             let mut errors = Vec::new();
             if let Some(store) = records::existing(config)? {
-                errors = collect(request, config, &store)?;
+                errors = collect(request, config, native, &store)?;
             }
             errors.extend(addresses::forward(request, config, native).err());
             Error::all(errors)
@@ -27,7 +27,7 @@ pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
     }
 }
 
-fn collect(request: &Request, config: &NetworkConfig, store: &Store) -> Result<Vec<Error>> {
+fn collect(request: &Request, config: &NetworkConfig, native: &NativeConfig, store: &Store) -> Result<Vec<Error>> {
     let valid: Option<HashSet<&Attachment>> = config.valid_attachments.as_ref().map(|list| list.iter().collect());
     let rtnl = Rtnl::open()?;
     let mut errors = Vec::new();
@@ -43,7 +43,8 @@ fn collect(request: &Request, config: &NetworkConfig, store: &Store) -> Result<V
             Ok(Some(record)) => detach::detach(store, lock, &record, &request.path),
             // A lock file that a killed process left.
             Ok(None) => store.remove(lock).map_err(Error::from),
-            Err(store::Error::Garbled { .. }) => detach::detach_garbled(store, lock),
+            Err(store::Error::Garbled { .. }) => detach::detach_garbled(store, lock)
+                .and_then(|()| addresses::release_unrecorded(&attachment, config, native, Some(store))),
             Err(error) => Err(error.into()),
         };
         match collected {
