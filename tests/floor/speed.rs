@@ -38,6 +38,9 @@ fn main() {
     }
     let machine: Vec<&str> = machine.lines().collect();
     println!("\n{rounds} rounds, interleaved; {}, {} CPUs, load before {}", machine[0], machine[1], machine[2]);
+    if machine[2].parse::<f64>().unwrap() > machine[1].parse::<f64>().unwrap() / 2.0 {
+        println!("The machine was busy: waiting hides the differences of medians. Look at the lowest and at CPU.");
+    }
     report(&variants);
 }
 
