@@ -1,7 +1,13 @@
 //! Steps to the host, in order.
 
-use std::{collections::HashMap, os::fd::AsFd};
+use std::{
+    collections::HashMap,
+    os::fd::AsFd,
+    thread,
+    time::{Duration, Instant},
+};
 
+use ipnet::IpNet;
 use nix::errno::Errno;
 
 use crate::{
@@ -15,6 +21,9 @@ use crate::{
     },
     sys::{netns::Sandbox, sysctl},
 };
+
+/// How long duplicate address detection may take; usually it is one to two seconds.
+const DETECTION_LIMIT: Duration = Duration::from_secs(10);
 
 /// The means with which steps are run.
 pub struct Tools<'a> {
@@ -74,7 +83,11 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
                 nft.add(elements)?;
             }
         }
-        Step::SetUp { .. } | Step::Sysctl { .. } | Step::AddAddress { .. } | Step::AddRoute { .. } => {
+        Step::SetUp { .. }
+        | Step::Sysctl { .. }
+        | Step::AddAddress { .. }
+        | Step::AddRoute { .. }
+        | Step::AwaitDetection { .. } => {
             run_anywhere(step, rtnl, links)?;
         }
     }
@@ -118,9 +131,24 @@ fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
             };
             unless(rtnl.add_route(&entry), Errno::EEXIST)?; // the kernel's own route of a subnet
         }
+        Step::AwaitDetection { link } => await_detection(rtnl, links.named(rtnl, link)?)?,
         _ => {}
     }
     Ok(())
+}
+
+/// Waits until every address of a link, but the kernel's own, is known to be nobody else's.
+fn await_detection(rtnl: &Rtnl, link: &Link) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let mut unsettled = rtnl.unsettled_addresses(link)?;
+        unsettled.retain(|one| !matches!(one.address, IpNet::V6(net) if net.addr().is_unicast_link_local()));
+        let Some(first) = unsettled.iter().max_by_key(|one| one.duplicate) else { return Ok(()) };
+        if first.duplicate || start.elapsed() > DETECTION_LIMIT {
+            return Err(Error::NotUnique { address: first.address, duplicate: first.duplicate });
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// One errno counts as success.

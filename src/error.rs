@@ -66,6 +66,16 @@ pub enum Error {
     /// A link that was there a moment ago.
     #[error("link {name} has disappeared while it was being set up")]
     NoLink { name: String },
+    /// Duplicate address detection did not clear an address.
+    #[error(
+        "address {address} cannot be used: {}",
+        if *.duplicate {
+            "another machine on the network has it, as duplicate address detection (\"enabledad\") found"
+        } else {
+            "duplicate address detection (\"enabledad\") did not come to an end; is the container's link without carrier?"
+        }
+    )]
+    NotUnique { address: ipnet::IpNet, duplicate: bool },
     /// CHECK found differences.
     #[error("the attachment is not as it was left: {}", List(.0))]
     Changed(Vec<plan::Difference>),
@@ -105,7 +115,7 @@ impl Error {
                 code::KERNEL_REFUSED
             }
             Self::Store(_) => code::STORE,
-            Self::Ipam(_) => code::NO_ADDRESS,
+            Self::Ipam(_) | Self::NotUnique { .. } => code::NO_ADDRESS,
             Self::Delegate(_) => code::DELEGATE_FAILED,
             Self::Plan(_) | Self::NoPreviousResult { .. } => code::INVALID_CONFIG,
             Self::Netns(_) | Self::HostNetns { .. } => code::INVALID_NETNS,

@@ -138,7 +138,8 @@ fn sandbox_steps(attach: &Attach<'_>, ips: &[IpConfig], routes: &[Route], steps:
     let link = attach.ifname;
     let inside = |family, name, value| sysctl(Place::Sandbox, Setting::conf(family, link, name), value, true);
     let dad = matches!(&attach.config.link, Some(LinkConfig::Bridge(bridge)) if bridge.enable_dad);
-    if ips.iter().any(|ip| ip.address.addr().is_ipv6()) {
+    let ipv6 = ips.iter().any(|ip| ip.address.addr().is_ipv6());
+    if ipv6 {
         steps.push(inside("ipv6", "disable_ipv6", "0"));
         steps.push(inside("ipv6", "keep_addr_on_down", "1"));
     }
@@ -153,6 +154,9 @@ fn sandbox_steps(attach: &Attach<'_>, ips: &[IpConfig], routes: &[Route], steps:
         steps.push(Step::AddAddress { place: Place::Sandbox, link: link.into(), address: ip.address, nodad: !dad });
     }
     steps.extend(routes.iter().map(|route| Step::AddRoute { link: link.into(), route: route.clone() }));
+    if dad && ipv6 {
+        steps.push(Step::AwaitDetection { link: link.into() });
+    }
 }
 
 pub(super) const fn sysctl(place: Place, setting: Setting, value: &'static str, optional: bool) -> Step {

@@ -122,6 +122,11 @@ pub enum Step {
         /// The route, its next hop filled in.
         route: Route,
     },
+    /// Wait until no other machine was found to have an IPv6 address of a link in the sandbox.
+    AwaitDetection {
+        /// The link's name.
+        link: String,
+    },
     /// One nf_tables transaction.
     AddElements(Vec<Owned>),
 }
@@ -132,7 +137,7 @@ impl Step {
     pub const fn place(&self) -> Place {
         match self {
             Self::SetUp { place, .. } | Self::Sysctl { place, .. } | Self::AddAddress { place, .. } => *place,
-            Self::AddRoute { .. } => Place::Sandbox,
+            Self::AddRoute { .. } | Self::AwaitDetection { .. } => Place::Sandbox,
             _ => Place::Host,
         }
     }
@@ -169,6 +174,11 @@ impl fmt::Display for Step {
             ),
             Self::SetHairpin { link } => write!(f, "ip link set {link} type bridge_slave hairpin on"),
             Self::AddRoute { link, route } => write!(f, "{}{}", Enter(Place::Sandbox), RouteCommand(link, route)),
+            Self::AwaitDetection { link } => write!(
+                f,
+                "while {}ip -6 addr show dev {link} scope global tentative | grep -q .; do sleep 0.1; done",
+                Enter(Place::Sandbox)
+            ),
             Self::AddElements(elements) => {
                 for (index, element) in elements.iter().enumerate() {
                     write!(f, "{}nft {element}", if index == 0 { "" } else { "\n" })?;

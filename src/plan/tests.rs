@@ -98,6 +98,20 @@ fn first_container_of_a_dual_stack_network() {
 }
 
 #[test]
+fn duplicate_address_detection_is_waited_for_where_it_is_wanted() {
+    let detecting = BridgeConfig { enable_dad: true, ..bridge() };
+    let wait =
+        "while ip netns exec SANDBOX ip -6 addr show dev eth0 scope global tentative | grep -q .; do sleep 0.1; done";
+    let last_of = |config: &BridgeConfig, ips: &[&str]| {
+        let script = planned(config, ips, &ObservedHost::default()).unwrap();
+        script.into_iter().rfind(|line| !line.starts_with("nft ")).unwrap()
+    };
+    assert_eq!(last_of(&detecting, &["10.1.0.2/24", "fd00::2/64"]), wait);
+    assert_ne!(last_of(&detecting, &["10.1.0.2/24"]), wait);
+    assert_ne!(last_of(&bridge(), &["fd00::2/64"]), wait);
+}
+
+#[test]
 fn second_container_touches_nothing_of_the_network() {
     let script = planned(&bridge(), &["10.1.0.3/24"], &standing(&["10.1.0.1/24"])).unwrap();
     assert!(script[0].starts_with("ip link add veth00000001"), "{script:?}");

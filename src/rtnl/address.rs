@@ -7,6 +7,15 @@ use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, Addres
 
 use super::{Error, Link, Rtnl};
 
+/// An IPv6 address that duplicate address detection has not cleared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsettled {
+    /// The address.
+    pub address: IpNet,
+    /// It is another machine's; else it is still being asked about.
+    pub duplicate: bool,
+}
+
 /// How an address is added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AddressFlags {
@@ -24,6 +33,23 @@ impl Rtnl {
         request.message_mut().header.index = link.index;
         let messages = self.collect(request.execute(), || format!("ip addr show dev {}", link.name))?;
         Ok(messages.iter().filter(|one| one.header.index == link.index).filter_map(address_of).collect())
+    }
+
+    /// The addresses of a link that cannot be used yet, or never will.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn unsettled_addresses(&self, link: &Link) -> Result<Vec<Unsettled>, Error> {
+        let mut request = self.handle.address().get();
+        request.message_mut().header.index = link.index;
+        let messages = self.collect(request.execute(), || format!("ip addr show dev {} tentative", link.name))?;
+        let unsettled = |message: &AddressMessage| {
+            let flags = message.header.flags;
+            let duplicate = flags.contains(AddressHeaderFlags::Dadfailed);
+            let tentative = duplicate || flags.contains(AddressHeaderFlags::Tentative);
+            address_of(message).filter(|_| tentative).map(|address| Unsettled { address, duplicate })
+        };
+        Ok(messages.iter().filter(|one| one.header.index == link.index).filter_map(unsettled).collect())
     }
 
     /// Adds an address.

@@ -12,7 +12,7 @@ use netlink_sys::AsyncSocket;
 use nix::errno::Errno;
 
 pub use self::{
-    address::AddressFlags,
+    address::{AddressFlags, Unsettled},
     link::VethPair,
     values::{Link, PortFlags, RouteEntry},
 };
