@@ -33,7 +33,8 @@ fn del_recorded(store: &Store, request: &Request) -> Result<bool> {
     let Some(lock) = store.lock_existing(&attachment)? else { return Ok(false) };
     match store.read(&attachment) {
         Ok(Some(record)) => detach::detach(store, lock, &record, &request.path).map(|()| true),
-        Ok(None) => Ok(store.remove(lock).map(|()| false)?),
+        // Begun and killed before anything was touched, or what it said was lost.
+        Ok(None) => detach::detach_garbled(store, lock).map(|()| false),
         Err(error @ store::Error::Garbled { .. }) => {
             tracing::warn!("{error}: going by the attachment's name");
             detach::detach_garbled(store, lock).map(|()| false)

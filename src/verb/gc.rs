@@ -41,9 +41,8 @@ fn collect(request: &Request, config: &NetworkConfig, native: &NativeConfig, sto
             // Without a list only what is provably dead goes.
             Ok(Some(record)) if valid.is_none() && lives(&rtnl, &record) => continue,
             Ok(Some(record)) => detach::detach(store, lock, &record, &request.path),
-            // A lock file that a killed process left.
-            Ok(None) => store.remove(lock).map_err(Error::from),
-            Err(store::Error::Garbled { .. }) => detach::detach_garbled(store, lock)
+            // The first: begun and killed before anything was touched, or what it said was lost.
+            Ok(None) | Err(store::Error::Garbled { .. }) => detach::detach_garbled(store, lock)
                 .and_then(|()| addresses::release_unrecorded(&attachment, config, native, Some(store))),
             Err(error) => Err(error.into()),
         };
