@@ -10,7 +10,13 @@ use std::{
 use serde_json::{Map, Value};
 
 use crate::{
-    cni::{CniResult, Verb, Version, error::ErrorDocument, json::Object, name, result::ResultError},
+    cni::{
+        CniResult, Verb, Version,
+        error::{ErrorDocument, code},
+        json::Object,
+        name,
+        result::ResultError,
+    },
     config::Attachment,
     sys::exec::{self, Unusable},
 };
@@ -78,6 +84,18 @@ pub enum Error {
         /// The beginning of what it wrote to stdout.
         stdout: String,
     },
+}
+
+impl Error {
+    /// Whether nothing was done: there is no plugin, or it does not speak the configuration's version.
+    #[must_use]
+    pub fn nothing_done(&self) -> bool {
+        match self {
+            Self::NotFound { .. } | Self::Type { .. } => true,
+            Self::Refused { document, .. } => document.code == code::INCOMPATIBLE_VERSION,
+            _ => false,
+        }
+    }
 }
 
 fn place(searched: &[PathBuf], unusable: &[(PathBuf, Unusable)]) -> String {

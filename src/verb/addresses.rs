@@ -8,7 +8,7 @@ use crate::{
         result::{Dns, IpConfig, Route},
     },
     config::{Attachment, DelegateConfig, HostLocalConfig, IpamConfig, NativeConfig, NetworkConfig},
-    delegate::{Delegate, Subject, child},
+    delegate::{self, Delegate, Subject, child},
     error::{Error, Result},
     ipam::{
         reservations::{Lease, REFERENCE_DATA_DIR, Reservations, Usage},
@@ -41,6 +41,14 @@ impl Given {
         let ips = previous.ips.iter().filter(|ip| ip.interface.is_none() || ip.interface == inside);
         Self { ips: ips.cloned().collect(), routes: previous.routes.clone(), dns: previous.dns.clone() }
     }
+}
+
+/// Finds the plugin that gives addresses, if it is one, before anything is touched.
+pub(super) fn find_plugin(request: &Request, native: &NativeConfig) -> Result<()> {
+    if let Some(IpamConfig::Exec { plugin_type }) = &native.ipam {
+        Delegate::find(plugin_type, &request.path)?;
+    }
+    Ok(())
 }
 
 /// What a record must say before addresses are taken, so that a killed ADD can be undone.
@@ -82,7 +90,11 @@ pub(super) fn obtain(
             Given { ips, routes: ipam.routes.clone(), dns: name_servers(ipam)? }
         }
         Some(IpamConfig::Exec { plugin_type }) => {
-            Delegate::find(plugin_type, &request.path)?.add(&config.raw)?.result.into()
+            let added = Delegate::find(plugin_type, &request.path)?.add(&config.raw);
+            if added.as_ref().is_err_and(delegate::Error::nothing_done) {
+                record.ipam = None; // it did nothing, and would refuse its DEL too
+            }
+            added?.result.into()
         }
     };
     record.addresses = given.ips.iter().map(|ip| ip.address).collect();

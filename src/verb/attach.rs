@@ -30,6 +30,7 @@ use crate::{
 /// it is undone.
 pub(super) fn attach(request: &Request, config: &NetworkConfig, native: &NativeConfig, ready: &Ready) -> Result<Value> {
     let sandbox = open_sandbox(request)?;
+    addresses::find_plugin(request, native)?;
     let attachment = request.attachment();
     let store = records::open(config)?;
     let rtnl = Rtnl::open()?;

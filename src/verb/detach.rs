@@ -64,7 +64,11 @@ pub(super) fn detach_unrecorded(
         errors.extend(detach_by_name(&config.name, &request.attachment()).err());
     }
     errors.extend(addresses::release_unrecorded(&request.attachment(), config, native, store).err());
-    errors.extend(addresses::forward(request, config, native).err());
+    match addresses::forward(request, config, native) {
+        // Without a record of it, and a plugin that can't have done anything: the ADD never passed.
+        Err(Error::Delegate(error)) if error.nothing_done() => tracing::warn!("going on with DEL although {error}"),
+        forwarded => errors.extend(forwarded.err()),
+    }
     Error::all(errors)
 }
 
