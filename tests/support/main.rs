@@ -74,8 +74,8 @@ fn snapshots_show_what_was_left() {
         ("ip -6 route add blackhole 2001:db8::/32", "+ route type=blackhole dst=2001:db8::/32"),
         ("ip rule add from 192.0.2.9 table 100", "+ rule priority=32765 src=192.0.2.9"),
         (
-            "nft add table inet t; nft add set inet t s '{ type ipv4_addr; elements = { 192.0.2.7 } ; }'",
-            "+ nft table inet t {set s {elements = { 192.0.2.7 }",
+            "nft add table inet t; nft add set inet t s '{ type ipv4_addr; elements = { 192.0.2.6, 192.0.2.7 } ; }'",
+            "+ nft table inet t {set s {element 192.0.2.7",
         ),
         ("sysctl -qw net.ipv4.ip_forward=1", "+ sysctl ipv4/ip_forward:1"),
         (

@@ -104,18 +104,25 @@ fn address(link: &Value, found: &Value) -> Option<String> {
     (!local.starts_with("fe80::")).then(|| format!("address {ifname} {local}/{} {scope}", found["prefixlen"]))
 }
 
-/// The lines of a text, each with the block of the ruleset it stands in.
+/// The lines of a text, each with the block of the ruleset it stands in, and each element of a set apart.
 fn numbered(what: &str, text: &str) -> Vec<String> {
     let mut block: Vec<&str> = Vec::new();
     let mut lines = Vec::new();
+    let mut in_elements = false;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if line == "}" {
+        let first = line.strip_prefix("elements = {").filter(|_| what == "nft");
+        if first.is_some() || in_elements {
+            let rest = first.unwrap_or(line);
+            in_elements = !rest.ends_with('}');
+            let elements = rest.trim_end_matches('}').split(',').map(str::trim).filter(|one| !one.is_empty());
+            lines.extend(elements.map(|element| format!("{what} {}element {element}", block.concat())));
+        } else if line == "}" {
             block.pop();
-            continue;
-        }
-        lines.push(format!("{what} {}{line}", block.concat()));
-        if what == "nft" && line.ends_with('{') {
-            block.push(line);
+        } else {
+            lines.push(format!("{what} {}{line}", block.concat()));
+            if what == "nft" && line.ends_with('{') {
+                block.push(line);
+            }
         }
     }
     lines

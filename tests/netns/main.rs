@@ -1,0 +1,17 @@
+//! The native network, chains and delegates on a real kernel, each test in a host of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod add;
+mod bridge;
+mod check;
+mod del;
+mod gc;
+mod ipam;
+mod many;
+mod network;
+mod requests;
+mod status;
+mod traffic;
