@@ -83,8 +83,12 @@ pub enum Error {
     #[error("container {container_id} has no {ifname} on network {network}: nothing is recorded of it")]
     NotAttached { network: String, container_id: String, ifname: String },
     /// STATUS: an ADD would fail.
-    #[error("an ADD would fail now: {}", List(.0))]
-    NotAvailable(Vec<String>),
+    #[error("an ADD would fail now: {}", List(reasons))]
+    NotAvailable {
+        reasons: Vec<String>,
+        /// What is missing, existing containers need too.
+        limited: bool,
+    },
     /// Some of several things failed; the others were done.
     #[error("{}", List(.0))]
     Several(Vec<Error>),
@@ -122,7 +126,8 @@ impl Error {
             Self::AlreadyAttached { .. } => code::INVALID_ENVIRONMENT,
             Self::Changed(_) => code::CHECK_FAILED,
             Self::NotAttached { .. } => code::UNKNOWN_CONTAINER,
-            Self::NotAvailable(_) => code::NOT_AVAILABLE,
+            Self::NotAvailable { limited: false, .. } => code::NOT_AVAILABLE,
+            Self::NotAvailable { limited: true, .. } => code::LIMITED_CONNECTIVITY,
             Self::ResolvConf { .. } => code::IO,
             Self::Several(errors) => errors.first().map_or(code::INTERNAL, Self::code),
             Self::NotUndone { cause, .. } => cause.code(),

@@ -6,7 +6,7 @@ use super::{
     add::{Attach, ObservedHost, PlanError, sysctl},
     step::{Place, Setting, Step},
 };
-use crate::{cni::result::IpConfig, config::BridgeConfig};
+use crate::{cni::result::IpConfig, config::BridgeConfig, rtnl::values::Link};
 
 /// The bridge, its addresses if it is the gateway, and the veth pair.
 pub(super) fn steps(
@@ -33,16 +33,23 @@ pub(super) fn steps(
     Ok(steps)
 }
 
+/// Why the link of a bridge's name cannot serve as the bridge.
+#[must_use]
+pub fn refuse_link(link: &Link) -> Option<PlanError> {
+    let is_bridge = link.kind.as_deref() == Some("bridge");
+    (!is_bridge).then(|| PlanError::NotBridge { name: link.name.clone(), kind: link.kind.clone() })
+}
+
 fn bridge_steps(attach: &Attach<'_>, bridge: &BridgeConfig, host: &ObservedHost) -> Result<Vec<Step>, PlanError> {
     let name = &bridge.bridge;
     let mut steps = Vec::new();
+    if let Some(error) = host.bridge.as_ref().and_then(refuse_link) {
+        return Err(error);
+    }
     match &host.bridge {
         None => {
             steps.push(Step::CreateBridge { name: name.clone(), mac: attach.bridge_mac, mtu: bridge.mtu });
             steps.push(sysctl(Place::Host, Setting::conf("ipv6", name, "accept_ra"), "0", true));
-        }
-        Some(link) if link.kind.as_deref() != Some("bridge") => {
-            return Err(PlanError::NotBridge { name: name.clone(), kind: link.kind.clone() });
         }
         Some(link) if !link.up => steps.push(Step::SetUp { place: Place::Host, link: name.clone() }),
         Some(_) => {}

@@ -11,6 +11,7 @@ mod tests;
 
 pub use self::{
     add::{Attach, ObservedHost, PlanError, plan_add, resolve},
+    bridge::refuse_link,
     check::{Difference, Expected, ObservedAttachment, compare},
     needs::needs,
     step::{Place, Script, Setting, Step},

@@ -1,23 +1,31 @@
 //! STATUS: could an ADD succeed now? Loads nothing.
 
-use super::addresses;
+use super::{addresses, records};
 use crate::{
     cni::Request,
-    config::{Mode, NetworkConfig},
+    config::{LinkConfig, Mode, NativeConfig, NetworkConfig},
     error::{Error, Result},
     kernel::{FeatureRef, Provision, provision},
     plan,
+    rtnl::Rtnl,
 };
 
 /// Answers STATUS.
+///
+/// What stands in the way of an ADD and carries the containers of the network, too (the kernel, the bridge), limits
+/// those that there are; an exhausted pool does not.
 pub(super) fn status(request: &Request, config: &NetworkConfig) -> Result<()> {
     let mut reasons = kernel_reasons(config);
+    if let Mode::Native(native) = &config.mode {
+        reasons.extend(bridge_reason(native)?);
+    }
+    let limited = !reasons.is_empty() && has_attachments(config)?;
     match &config.mode {
         Mode::Chained => {}
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner)?,
         Mode::Native(native) => reasons.extend(addresses::unavailable(request, config, native)?),
     }
-    if reasons.is_empty() { Ok(()) } else { Err(Error::NotAvailable(reasons)) }
+    if reasons.is_empty() { Ok(()) } else { Err(Error::NotAvailable { reasons, limited }) }
 }
 
 /// What the kernel lacks and nothing here can bring.
@@ -34,4 +42,18 @@ fn kernel_reasons(config: &NetworkConfig) -> Vec<String> {
             _ => None,
         })
         .collect()
+}
+
+/// The bridge's name belongs to something else. A missing bridge is no trouble: an ADD makes it.
+fn bridge_reason(native: &NativeConfig) -> Result<Option<String>> {
+    let Some(LinkConfig::Bridge(bridge)) = &native.link else { return Ok(None) };
+    let link = Rtnl::open()?.link(&bridge.bridge)?;
+    Ok(link.and_then(|link| plan::refuse_link(&link)).map(|error| error.to_string()))
+}
+
+fn has_attachments(config: &NetworkConfig) -> Result<bool> {
+    match records::existing(config)? {
+        Some(store) => Ok(!store.list()?.is_empty()),
+        None => Ok(false),
+    }
 }

@@ -122,3 +122,18 @@ fn loads_nothing() {
     let add = traced("ADD");
     assert!(add.contains("SIOCGIFINDEX") && add.matches("execve(").count() > 1, "an ADD loads:\n{add}");
 }
+
+/// What the network stands on and cannot have limits the containers that stand on it already.
+#[test]
+fn the_bridge_is_something_else() {
+    let host = Host::new();
+    host.sh("ip link add cni0 type veth peer name other");
+    let config = with(&single(), json!({ "bridge": "cni0" }));
+    let said = refused(&host.status(&config));
+    assert!(said.contains("link cni0 exists and is a veth, not a bridge"), "{said}");
+    host.sh("ip link del cni0");
+    host.sandbox("web").add(&config);
+    host.sh("ip link del cni0 && ip link add cni0 type veth peer name other");
+    let limited = host.status(&config).error();
+    assert_eq!(limited["code"], 51, "{limited}");
+}
