@@ -16,7 +16,7 @@ use crate::{
     nft::Nft,
     plan::{Place, Step},
     rtnl::{
-        self, AddressFlags, Link, PortFlags, RouteEntry, Rtnl, VethPair,
+        self, AddressFlags, Link, RouteEntry, Rtnl, VethPair,
         values::{MAIN_TABLE, STATIC},
     },
     sys::{netns::Sandbox, sysctl},
@@ -35,6 +35,8 @@ pub struct Tools<'a> {
     pub nft: Option<&'a mut Nft>,
     /// Links of the host that are known already.
     pub links: Links,
+    /// Links of the sandbox that are known already.
+    pub inside: Links,
 }
 
 /// Runs the steps of an ADD in order and stops at the first that fails. The kernel must have been made ready first.
@@ -47,7 +49,7 @@ pub fn apply_add(_ready: &Ready, steps: &[Step], tools: &mut Tools<'_>) -> Resul
     for group in steps.chunk_by(|a, b| a.place() == b.place()) {
         match group.first().map(Step::place) {
             Some(Place::Host) => group.iter().try_for_each(|step| run_on_host(step, tools))?,
-            Some(Place::Sandbox) => run_in_sandbox(group, tools.sandbox)?,
+            Some(Place::Sandbox) => run_in_sandbox(group, tools.sandbox, &mut tools.inside)?,
             None => {}
         }
     }
@@ -57,22 +59,25 @@ pub fn apply_add(_ready: &Ready, steps: &[Step], tools: &mut Tools<'_>) -> Resul
 fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
     let (rtnl, links) = (tools.rtnl, &mut tools.links);
     match step {
-        Step::CreateBridge { name, mac, mtu } => {
-            let made = rtnl.create_bridge(name, *mac, *mtu, false);
+        Step::CreateBridge { name, mac, mtu, vlan_filtering } => {
+            let made = rtnl.create_bridge(name, *mac, *mtu, *vlan_filtering);
             unless(made, Errno::EEXIST)?;
         }
-        Step::CreateVeth { host, host_mac, bridge, sandbox, sandbox_mac, mtu } => {
-            let pair = VethPair {
-                host,
-                host_mac: *host_mac,
-                master: Some(links.named(rtnl, bridge)?.index),
-                sandbox,
-                sandbox_mac: *sandbox_mac,
-                mtu: *mtu,
-            };
-            rtnl.create_veth(&pair, tools.sandbox.as_fd())?;
+        Step::FilterVlans { bridge } => rtnl.filter_vlans(links.named(rtnl, bridge)?)?,
+        Step::CreateVeth { host, host_mac, bridge, place, peer, peer_mac, mtu } => {
+            let master = bridge.as_ref().map(|bridge| links.named(rtnl, bridge)).transpose()?.map(|link| link.index);
+            let pair = VethPair { host, host_mac: *host_mac, master, peer, peer_mac: *peer_mac, mtu: *mtu };
+            match place {
+                Place::Sandbox => rtnl.create_veth(&pair, Some(tools.sandbox.as_fd()))?,
+                Place::Host => unless(rtnl.create_veth(&pair, None), Errno::EEXIST)?, // another ADD was faster
+            }
         }
-        Step::SetHairpin { link } => rtnl.set_port(link, PortFlags { hairpin: true, isolated: false })?,
+        Step::SetPort { link, flags } => rtnl.set_port(link, *flags)?,
+        Step::SetVlans { link, leave, trunk, native } => {
+            let port = links.named(rtnl, link)?;
+            leave.map_or(Ok(()), |vlan| rtnl.delete_port_vlan(port, vlan))?;
+            rtnl.add_port_vlans(port, trunk, *native)?;
+        }
         Step::SetPromisc { link } => rtnl.set_promisc(links.named(rtnl, link)?, true)?,
         Step::DeleteAddress { link, address } => {
             let gone = rtnl.delete_address(links.named(rtnl, link)?, *address);
@@ -95,11 +100,10 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
 }
 
 /// Runs consecutive steps of the sandbox on one thread inside it; deleting the veth undoes them all.
-fn run_in_sandbox(steps: &[Step], sandbox: &Sandbox) -> Result<()> {
+fn run_in_sandbox(steps: &[Step], sandbox: &Sandbox, links: &mut Links) -> Result<()> {
     sandbox.run(|| {
         let rtnl = Rtnl::open()?;
-        let mut links = Links::default();
-        steps.iter().try_for_each(|step| run_anywhere(step, &rtnl, &mut links))
+        steps.iter().try_for_each(|step| run_anywhere(step, &rtnl, links))
     })?
 }
 
@@ -180,5 +184,11 @@ impl Links {
             self.0.insert(name.into(), link);
         }
         Ok(&self.0[name])
+    }
+
+    /// The link of that name, if it was looked up.
+    #[must_use]
+    pub fn known(&self, name: &str) -> Option<&Link> {
+        self.0.get(name)
     }
 }

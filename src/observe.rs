@@ -16,11 +16,14 @@ use crate::{
 /// A refusal of rtnetlink; an unreadable setting.
 pub fn observe_host(rtnl: &Rtnl, config: &NativeConfig, ipv6: bool) -> Result<ObservedHost> {
     let Some(LinkConfig::Bridge(config)) = &config.link else { return Ok(ObservedHost::default()) };
-    let bridge = rtnl.link(&config.bridge)?;
-    let mut host = ObservedHost::default();
+    let mut host = ObservedHost { bridge: rtnl.link(&config.bridge)?, ..ObservedHost::default() };
     if config.is_gateway {
-        if let Some(link) = &bridge {
-            host.bridge_addresses = addresses_of(rtnl, link)?;
+        if config.vlans.untagged.is_some() {
+            host.gateway = rtnl.link(&config.gateway_link())?;
+        }
+        let gateway = if config.vlans.untagged.is_some() { &host.gateway } else { &host.bridge };
+        if let Some(link) = gateway {
+            host.gateway_addresses = addresses_of(rtnl, link)?;
         }
         host.forwarding_v4 = sysctl::read("net/ipv4/ip_forward")? == "1";
         host.forwarding_v6 = !ipv6 || sysctl::read("net/ipv6/conf/all/forwarding")? == "1";
@@ -28,7 +31,6 @@ pub fn observe_host(rtnl: &Rtnl, config: &NativeConfig, ipv6: bool) -> Result<Ob
             host.advertised = advertised(rtnl)?;
         }
     }
-    host.bridge = bridge;
     Ok(host)
 }
 
@@ -93,15 +95,16 @@ fn advertised(rtnl: &Rtnl) -> Result<Vec<String>> {
 pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<ObservedAttachment> {
     let rtnl = Rtnl::open()?;
     let ipv6 = expected.ips.iter().any(|ip| ip.address.addr().is_ipv6());
-    let host = observe_host(&rtnl, expected.config, ipv6)?;
     let mut observed = ObservedAttachment {
-        bridge: host.bridge,
-        bridge_addresses: host.bridge_addresses,
-        forwarding_v4: host.forwarding_v4,
-        forwarding_v6: host.forwarding_v6,
+        host: observe_host(&rtnl, expected.config, ipv6)?,
         host_link: rtnl.link(expected.host_link)?,
         ..ObservedAttachment::default()
     };
+    if let (Some(LinkConfig::Bridge(bridge)), Some(port)) = (&expected.config.link, &observed.host_link)
+        && bridge.vlans.are_used()
+    {
+        observed.port_vlans = rtnl.port_vlans(port)?;
+    }
     sandbox.run(|| observe_sandbox(expected.ifname, ipv6, &mut observed))??;
     if !expected.elements.is_empty() {
         let mut nft = Nft::open()?;

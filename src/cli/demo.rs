@@ -120,11 +120,11 @@ fn connect_world(world: &OwnNetns) -> Outcome<()> {
         host: "uplink",
         host_mac: Mac::local(1 << 8),
         master: None,
-        sandbox: "world",
-        sandbox_mac: Mac::local(2 << 8),
+        peer: "world",
+        peer_mac: Mac::local(2 << 8),
         mtu: None,
     };
-    rtnl.create_veth(&pair, std::os::fd::AsFd::as_fd(&world.sandbox))?;
+    rtnl.create_veth(&pair, Some(std::os::fd::AsFd::as_fd(&world.sandbox)))?;
     assign(&rtnl, "uplink", UPLINK)?;
     world.sandbox.run(|| assign(&Rtnl::open()?, "world", WORLD))??;
     Ok(())

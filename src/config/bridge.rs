@@ -1,6 +1,6 @@
 //! The native bridge network: the reference plugin's keys with its meanings.
 
-use super::ConfigError;
+use super::{ConfigError, Vlans};
 use crate::cni::{
     json::{FieldError, Object, UnknownKey},
     name,
@@ -21,6 +21,11 @@ pub const OWN_KEYS: &[&str] = &[
     "hairpinMode",
     "promiscMode",
     "enabledad",
+    "vlan",
+    "vlanTrunk",
+    "macspoofchk",
+    "portIsolation",
+    "disableContainerInterface",
 ];
 
 /// The smallest MTU that the kernel takes for IPv4, and the greatest for a bridge.
@@ -51,6 +56,14 @@ pub struct BridgeConfig {
     pub promisc_mode: bool,
     /// `enabledad`: IPv6 duplicate address detection in the container.
     pub enable_dad: bool,
+    /// `vlan`, `vlanTrunk`, `preserveDefaultVlan`.
+    pub vlans: Vlans,
+    /// `macspoofchk`: the container sends from its own hardware address only.
+    pub mac_spoof_check: bool,
+    /// `portIsolation`: no frames to other isolated ports of the bridge.
+    pub port_isolation: bool,
+    /// `disableContainerInterface`: the container's interface is left down; excludes `ipam`.
+    pub disable_container_interface: bool,
 }
 
 impl BridgeConfig {
@@ -66,12 +79,29 @@ impl BridgeConfig {
             hairpin_mode: root.flag("hairpinMode")?,
             promisc_mode: root.flag("promiscMode")?,
             enable_dad: root.flag("enabledad")?,
+            vlans: Vlans::read(root)?,
+            mac_spoof_check: root.flag("macspoofchk")?,
+            port_isolation: root.flag("portIsolation")?,
+            disable_container_interface: root.flag("disableContainerInterface")?,
         };
         if config.hairpin_mode && config.promisc_mode {
             let why = "in promiscuous mode the bridge itself sends a port's frames back";
             return Err(ConfigError::Conflict { first: "hairpinMode", second: "promiscMode", why });
         }
+        if config.is_gateway && !name::is_interface(&config.gateway_link()) {
+            let expected = format!("a shorter name, as with `vlan` the gateway is the link {}", config.gateway_link());
+            return Err(root.fault("bridge", expected).into());
+        }
         Ok(config)
+    }
+
+    /// The link of the host that has the gateways' addresses: the bridge, or with `vlan` one of its own in that VLAN.
+    #[must_use]
+    pub fn gateway_link(&self) -> String {
+        match self.vlans.untagged {
+            Some(vlan) => format!("{}.{vlan}", self.bridge),
+            None => self.bridge.clone(),
+        }
     }
 }
 

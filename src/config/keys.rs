@@ -31,22 +31,8 @@ pub(super) const KNOWN_ELSEWHERE: &[&str] = &[
 ];
 
 /// Keys of the reference plugins that would change the network, and that groundwork does not serve.
-const UNSERVED: &[&str] = &[
-    "vlan",
-    "vlanTrunk",
-    "preserveDefaultVlan",
-    "macspoofchk",
-    "disableContainerInterface",
-    "portIsolation",
-    "ingressPolicy",
-    "sysctl",
-    "mac",
-    "promisc",
-    "allmulti",
-    "txQLen",
-    "ingressRate",
-    "egressRate",
-];
+const UNSERVED: &[&str] =
+    &["ingressPolicy", "sysctl", "mac", "promisc", "allmulti", "txQLen", "ingressRate", "egressRate"];
 
 /// Capabilities of `runtimeConfig` that groundwork does not serve.
 const UNSERVED_CAPABILITIES: &[&str] = &["portMappings", "bandwidth"];

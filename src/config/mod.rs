@@ -20,6 +20,7 @@ mod parse;
 pub mod runtime;
 #[cfg(test)]
 mod tests;
+pub mod vlans;
 
 use std::path::PathBuf;
 
@@ -34,6 +35,7 @@ pub use self::{
     kernel::{KernelConfig, LoaderName, LogConfig, LogLevel},
     native::{LinkConfig, NativeConfig},
     runtime::{ArgsConfig, RuntimeConfig},
+    vlans::Vlans,
 };
 pub use crate::cni::json::UnknownKey;
 use crate::cni::{Version, mac::Mac};

@@ -47,6 +47,10 @@ impl NativeConfig {
         if mtu.is_some_and(|mtu| mtu < MTU_IPV6) && config.ipam.as_ref().is_some_and(IpamConfig::has_ipv6) {
             return Err(root.fault("mtu", "at least 1280, which IPv6 needs").into());
         }
+        if config.ipam.is_some() && config.link.as_ref().is_some_and(LinkConfig::stays_down) {
+            let why = "an interface that is left down cannot use addresses";
+            return Err(ConfigError::Conflict { first: "disableContainerInterface", second: "ipam", why });
+        }
         Ok(Some(config))
     }
 }
@@ -75,6 +79,14 @@ impl LinkConfig {
     pub const fn mtu(&self) -> Option<u32> {
         match self {
             Self::Bridge(bridge) => bridge.mtu,
+        }
+    }
+
+    /// Whether the container's interface is left down.
+    #[must_use]
+    pub const fn stays_down(&self) -> bool {
+        match self {
+            Self::Bridge(bridge) => bridge.disable_container_interface,
         }
     }
 }

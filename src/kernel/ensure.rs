@@ -261,7 +261,10 @@ impl<'a> Round<'a> {
     /// Whether the kernel may have the function under another name than the lists were searched for: names move
     /// between kernels. The function itself is then asked, also where the configuration leaves out netlink.
     fn may_have_moved(&self, feature: &FeatureRef) -> bool {
-        let listed = matches!(feature.probe(), Probe::Link(_) | Probe::Filesystem(_) | Probe::File(_) | Probe::Listed);
+        let listed = matches!(
+            feature.probe(),
+            Probe::Link(_) | Probe::VlanFiltering | Probe::Filesystem(_) | Probe::File(_) | Probe::Listed
+        );
         let prober = self.prober.borrow();
         let files = prober.modules().files();
         !listed && files.is_some_and(|files| !files.contains(feature.telling_module()))

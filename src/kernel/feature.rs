@@ -36,6 +36,8 @@ impl fmt::Debug for Feature {
 pub enum Probe {
     /// A kind of link, by the name that rtnetlink knows.
     Link(&'static str),
+    /// Bridges tell VLANs apart.
+    VlanFiltering,
     /// nf_tables answers.
     NfTables,
     /// An expression of nf_tables rules.

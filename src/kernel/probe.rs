@@ -8,6 +8,7 @@ mod channel;
 mod link;
 mod nft;
 mod traffic;
+mod vlan;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -100,6 +101,7 @@ impl Prober {
         }
         let answer = match feature.probe() {
             Probe::Link(kind) => self.link(kind),
+            Probe::VlanFiltering => self.vlan_filtering(),
             Probe::Filesystem(kind) => listed_filesystem(kind),
             Probe::File(path) => file(path),
             Probe::Listed => self.listed(feature.telling_module()),
@@ -119,7 +121,7 @@ impl Prober {
         let answer = match feature.probe() {
             Probe::Link(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| link::active(channel, kind)),
             Probe::Filesystem(kind) => open_filesystem(kind),
-            Probe::File(_) | Probe::Listed => self.passive(feature),
+            Probe::VlanFiltering | Probe::File(_) | Probe::Listed => self.passive(feature),
             _ => self.function(feature),
         };
         self.remember(feature, answer)
@@ -177,9 +179,18 @@ impl Prober {
     }
 
     fn link(&mut self, kind: &str) -> Answer {
+        self.dump(|channel| link::passive(channel, kind))
+    }
+
+    fn vlan_filtering(&mut self) -> Answer {
+        self.dump(vlan::filtering)
+    }
+
+    /// Asks by a dump, which may leave the channel unusable: false beside the answer.
+    fn dump(&mut self, ask: impl FnOnce(&mut Channel) -> (Answer, bool)) -> Answer {
         let mut usable = true;
         let answer = with(&mut self.route, NETLINK_ROUTE, |channel| {
-            let (answer, over) = link::passive(channel, kind);
+            let (answer, over) = ask(channel);
             usable = over;
             answer
         });

@@ -14,7 +14,7 @@ use crate::{
         result::{IpConfig, Route},
     },
     config::{LinkConfig, NativeConfig},
-    nft::ruleset::{Element, Owned, Owner},
+    nft::ruleset::{Element, LinkName, NoLinkName, Owned, Owner},
     rtnl::values::Link,
 };
 
@@ -42,8 +42,10 @@ pub struct Attach<'a> {
 pub struct ObservedHost {
     /// The link of the bridge's name.
     pub bridge: Option<Link>,
-    /// Its addresses.
-    pub bridge_addresses: Vec<IpNet>,
+    /// The link that has the gateways' addresses, if that is not the bridge itself.
+    pub gateway: Option<Link>,
+    /// Addresses of the link that has the gateways'.
+    pub gateway_addresses: Vec<IpNet>,
     /// `net.ipv4.ip_forward` is on.
     pub forwarding_v4: bool,
     /// `net.ipv6.conf.all.forwarding` is on.
@@ -64,13 +66,16 @@ pub enum PlanError {
     NotBridge { name: String, kind: Option<String> },
     /// The bridge has an address that contradicts the gateway's.
     #[error(
-        "bridge {name} has address {present}, the network's gateway is {wanted}: \
+        "link {name} has address {present}, the network's gateway is {wanted}: \
          set \"forceAddress\" to replace it, or remove it with `ip addr del {present} dev {name}`"
     )]
     OtherAddress { name: String, present: IpNet, wanted: IpNet },
     /// A default route was asked for, and an address has no gateway.
     #[error("\"isDefaultGateway\" needs a gateway, and address {address} has none")]
     NoGateway { address: IpNet },
+    /// A name that no link can have.
+    #[error(transparent)]
+    Name(#[from] NoLinkName),
 }
 
 /// Fills in what the IPAM left open: gateways when the host is one, next hops, default routes. Idempotent.
@@ -124,20 +129,39 @@ pub fn plan_add(
         Some(LinkConfig::Bridge(bridge)) => bridge::steps(attach, bridge, ips, host)?,
         None => Vec::new(),
     };
-    if attach.config.link.is_some() {
-        sandbox_steps(attach, ips, routes, &mut steps);
+    // Before the container can send anything.
+    let elements = elements(attach, ips)?;
+    if !elements.is_empty() {
+        steps.push(Step::AddElements(
+            elements.into_iter().map(|element| Owned { element, owner: attach.owner.clone() }).collect(),
+        ));
     }
-    if attach.config.ip_masq() && !ips.is_empty() {
-        let elements = ips.iter().flat_map(|ip| Element::masquerade(ip.address));
-        steps.push(Step::AddElements(elements.map(|element| Owned { element, owner: attach.owner.clone() }).collect()));
+    if let Some(link) = &attach.config.link {
+        sandbox_steps(attach, link, ips, routes, &mut steps);
     }
     Ok(steps)
 }
 
-fn sandbox_steps(attach: &Attach<'_>, ips: &[IpConfig], routes: &[Route], steps: &mut Vec<Step>) {
+/// What nf_tables has to know of the attachment.
+fn elements(attach: &Attach<'_>, ips: &[IpConfig]) -> Result<Vec<Element>, PlanError> {
+    let mut elements = Vec::new();
+    if matches!(&attach.config.link, Some(LinkConfig::Bridge(bridge)) if bridge.mac_spoof_check) {
+        let port = LinkName::new(attach.host_link)?;
+        elements.extend([Element::CheckedLink(port), Element::LinkAddress(port, attach.sandbox_mac)]);
+    }
+    if attach.config.ip_masq() {
+        elements.extend(ips.iter().flat_map(|ip| Element::masquerade(ip.address)));
+    }
+    Ok(elements)
+}
+
+fn sandbox_steps(attach: &Attach<'_>, config: &LinkConfig, ips: &[IpConfig], routes: &[Route], steps: &mut Vec<Step>) {
+    if config.stays_down() {
+        return;
+    }
     let link = attach.ifname;
     let inside = |family, name, value| sysctl(Place::Sandbox, Setting::conf(family, link, name), value, true);
-    let dad = matches!(&attach.config.link, Some(LinkConfig::Bridge(bridge)) if bridge.enable_dad);
+    let dad = matches!(config, LinkConfig::Bridge(bridge) if bridge.enable_dad);
     let ipv6 = ips.iter().any(|ip| ip.address.addr().is_ipv6());
     if ipv6 {
         steps.push(inside("ipv6", "disable_ipv6", "0"));

@@ -4,15 +4,15 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::bridge::gateway_address;
+use super::{add::ObservedHost, bridge::gateway_address};
 use crate::{
     cni::{
         mac::Mac,
         result::{IpConfig, Route},
     },
-    config::{BridgeConfig, LinkConfig, NativeConfig},
+    config::{BridgeConfig, LinkConfig, NativeConfig, Vlans},
     nft::ruleset::Owned,
-    rtnl::values::{Link, MAIN_TABLE, RouteEntry},
+    rtnl::values::{Link, MAIN_TABLE, PortVlan, RouteEntry},
 };
 
 /// What an attachment should look like: as ADD left it, with what later plugins of the chain changed.
@@ -37,16 +37,12 @@ pub struct Expected<'a> {
 /// What the kernel and the store hold of an attachment.
 #[derive(Debug, Clone, Default)]
 pub struct ObservedAttachment {
-    /// The link of the bridge's name.
-    pub bridge: Option<Link>,
-    /// Its addresses.
-    pub bridge_addresses: Vec<IpNet>,
-    /// IPv4 forwarding is on.
-    pub forwarding_v4: bool,
-    /// IPv6 forwarding is on.
-    pub forwarding_v6: bool,
+    /// What its network stands on.
+    pub host: ObservedHost,
     /// The veth's host end.
     pub host_link: Option<Link>,
+    /// The VLANs of that, as a bridge's port, in rising order.
+    pub port_vlans: Vec<PortVlan>,
     /// The container's end.
     pub sandbox_link: Option<Link>,
     /// Its addresses.
@@ -83,19 +79,23 @@ impl fmt::Display for Difference {
 pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Difference> {
     let mut found = Differences::default();
     if let Some(LinkConfig::Bridge(bridge)) = &expected.config.link {
-        compare_bridge(bridge, expected, observed, &mut found);
+        compare_bridge(bridge, expected, &observed.host, &mut found);
         compare_port(bridge, expected, observed, &mut found);
     }
     compare_sandbox(expected, observed, &mut found);
     for Owned { element, .. } in &observed.missing_elements {
         found.add(
-            format!("element {element} of nf_tables set inet groundwork {}", element.set()),
+            format!("element {element} of nf_tables set {} groundwork {}", element.part().table(), element.set()),
             "present",
             "missing",
         );
     }
     if let Some(problem) = observed.broken_rules {
-        found.add("nf_tables rules of table inet groundwork", "as installed", problem);
+        let mut tables: Vec<_> = expected.elements.iter().map(|owned| owned.element.part().table()).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        let tables = list(tables.iter().map(|table| format!("{table} groundwork")));
+        found.add(format!("nf_tables rules of table {tables}"), "as installed", problem);
     }
     for (address, holder) in &observed.lost_leases {
         found.add(format!("lease of {address}"), "held by this attachment", holder);
@@ -112,14 +112,9 @@ impl Differences {
     }
 }
 
-fn compare_bridge(
-    config: &BridgeConfig,
-    expected: &Expected<'_>,
-    observed: &ObservedAttachment,
-    found: &mut Differences,
-) {
+fn compare_bridge(config: &BridgeConfig, expected: &Expected<'_>, host: &ObservedHost, found: &mut Differences) {
     let name = &config.bridge;
-    let Some(bridge) = &observed.bridge else {
+    let Some(bridge) = &host.bridge else {
         return found.add(format!("bridge {name}"), "present", "missing");
     };
     let kind = bridge.kind.as_deref().unwrap_or("no virtual link");
@@ -132,18 +127,27 @@ fn compare_bridge(
     if config.promisc_mode && !bridge.promisc {
         found.add(format!("promiscuous mode of bridge {name}"), "on", "off");
     }
+    if config.vlans.are_used() && !bridge.vlan_filtering {
+        found.add(format!("VLAN filtering of bridge {name}"), "on", "off");
+    }
     if !config.is_gateway {
         return;
     }
+    if let (Some(_), Some(link)) = (config.vlans.untagged, &host.gateway)
+        && !link.up
+    {
+        found.add(format!("link {}", link.name), "up", "down");
+    }
     for gateway in expected.ips.iter().filter_map(gateway_address) {
-        if !observed.bridge_addresses.contains(&gateway) {
+        if !host.gateway_addresses.contains(&gateway) {
             let ipv4 = gateway.addr().is_ipv4();
-            let present = observed.bridge_addresses.iter().filter(|one| one.addr().is_ipv4() == ipv4);
-            found.add(format!("address of bridge {name}"), gateway, list(present));
+            let present = host.gateway_addresses.iter().filter(|one| one.addr().is_ipv4() == ipv4);
+            let what = if config.vlans.untagged.is_some() { "link" } else { "bridge" };
+            found.add(format!("address of {what} {}", config.gateway_link()), gateway, list(present));
         }
         let (family, on) = match gateway {
-            IpNet::V4(_) => ("IPv4", observed.forwarding_v4),
-            IpNet::V6(_) => ("IPv6", observed.forwarding_v6),
+            IpNet::V4(_) => ("IPv4", host.forwarding_v4),
+            IpNet::V6(_) => ("IPv6", host.forwarding_v6),
         };
         if !on {
             found.add(format!("{family} forwarding of the host"), "on", "off");
@@ -164,7 +168,7 @@ fn compare_port(
     if !link.up {
         found.add(format!("host link {name}"), "up", "down");
     }
-    if let Some(bridge) = &observed.bridge
+    if let Some(bridge) = &observed.host.bridge
         && link.master != Some(bridge.index)
     {
         let master = link.master.map_or("none".into(), |index| format!("link {index}"));
@@ -173,6 +177,36 @@ fn compare_port(
     if config.hairpin_mode && link.port.is_some_and(|port| !port.hairpin) {
         found.add(format!("hairpin mode of host link {name}"), "on", "off");
     }
+    if config.port_isolation && !link.port.is_some_and(|port| port.isolated) {
+        found.add(format!("isolation of host link {name}"), "on", "off");
+    }
+    compare_vlans(&config.vlans, name, &observed.host, &observed.port_vlans, found);
+}
+
+/// One VLAN too many is as wrong as one that is missing.
+fn compare_vlans(config: &Vlans, port: &str, host: &ObservedHost, present: &[PortVlan], found: &mut Differences) {
+    let Some(native) = config.native() else { return };
+    let tagged = config.trunk.iter().cloned().flatten().filter(|id| *id != native);
+    let mut wanted: Vec<_> = tagged.map(|id| PortVlan { id, native: false }).collect();
+    wanted.push(PortVlan { id: native, native: true });
+    wanted.sort_unstable();
+    let kept = host.bridge.as_ref().filter(|_| config.preserve_default).map(|bridge| bridge.default_vlan);
+    let present: Vec<_> =
+        present.iter().copied().filter(|vlan| wanted.contains(vlan) || Some(vlan.id) != kept).collect();
+    if present != wanted {
+        found.add(format!("VLANs of host link {port}"), vlan_words(&wanted), vlan_words(&present));
+    }
+}
+
+/// Such as `1 untagged, 100-102, 200`.
+fn vlan_words(vlans: &[PortVlan]) -> String {
+    let runs = vlans.chunk_by(|a, b| !a.native && !b.native && a.id + 1 == b.id);
+    list(runs.filter_map(|run| match run {
+        [one] if one.native => Some(format!("{} untagged", one.id)),
+        [one] => Some(one.id.to_string()),
+        [first, .., last] => Some(format!("{}-{}", first.id, last.id)),
+        [] => None,
+    }))
 }
 
 fn compare_sandbox(expected: &Expected<'_>, observed: &ObservedAttachment, found: &mut Differences) {
@@ -180,7 +214,7 @@ fn compare_sandbox(expected: &Expected<'_>, observed: &ObservedAttachment, found
     let Some(link) = &observed.sandbox_link else {
         return found.add(format!("link {name} in the container"), "present", "missing");
     };
-    if !link.up {
+    if !link.up && !expected.config.link.as_ref().is_some_and(LinkConfig::stays_down) {
         found.add(format!("link {name} in the container"), "up", "down");
     }
     if let Some(host) = &observed.host_link

@@ -3,6 +3,7 @@
 mod add;
 mod bridge;
 mod check;
+pub mod name;
 mod needs;
 mod step;
 

@@ -1,7 +1,7 @@
 //! Which kernel features a configuration needs, and why.
 
 use crate::{
-    config::{LinkConfig, Mode, NativeConfig, NetworkConfig},
+    config::{BridgeConfig, LinkConfig, Mode, NativeConfig, NetworkConfig},
     kernel::feature::{self, Need},
 };
 
@@ -33,10 +33,7 @@ pub fn needs(config: &NetworkConfig) -> Vec<Need> {
 
 fn native_needs(config: &NativeConfig) -> Vec<Need> {
     let mut needs = match &config.link {
-        Some(LinkConfig::Bridge(bridge)) => vec![
-            Need::new(&feature::BRIDGE, format!("bridge {}", bridge.bridge)),
-            Need::new(&feature::VETH, format!("the container's link to bridge {}", bridge.bridge)),
-        ],
+        Some(LinkConfig::Bridge(bridge)) => bridge_needs(bridge),
         None => Vec::new(),
     };
     if config.ip_masq() {
@@ -44,6 +41,21 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
         needs.extend(
             [&feature::NF_TABLES, &feature::NFT_CHAIN_NAT, &feature::NFT_MASQ].map(|feature| Need::new(feature, why)),
         );
+    }
+    needs
+}
+
+fn bridge_needs(config: &BridgeConfig) -> Vec<Need> {
+    let mut needs = vec![
+        Need::new(&feature::BRIDGE, format!("bridge {}", config.bridge)),
+        Need::new(&feature::VETH, format!("the container's link to bridge {}", config.bridge)),
+    ];
+    if config.vlans.are_used() {
+        needs.push(Need::new(&feature::VLAN_FILTERING, "VLANs inside the bridge (\"vlan\", \"vlanTrunk\")"));
+    }
+    if config.mac_spoof_check {
+        let why = "the check of hardware addresses (\"macspoofchk\")";
+        needs.extend([&feature::NF_TABLES, &feature::NFT_BRIDGE].map(|feature| Need::new(feature, why)));
     }
     needs
 }

@@ -1,12 +1,13 @@
 //! The steps of an ADD, each printable as the command that a person would type.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use ipnet::IpNet;
 
 use crate::{
     cni::{mac::Mac, result::Route},
     nft::ruleset::Owned,
+    rtnl::values::PortFlags,
 };
 
 /// In which network namespace a step runs.
@@ -53,6 +54,13 @@ pub enum Step {
         mac: Mac,
         /// In bytes.
         mtu: Option<u32>,
+        /// It tells VLANs apart.
+        vlan_filtering: bool,
+    },
+    /// Make a bridge that is there tell VLANs apart.
+    FilterVlans {
+        /// Its name.
+        bridge: String,
     },
     /// Set a link up.
     SetUp {
@@ -95,25 +103,40 @@ pub enum Step {
         /// IPv6: without duplicate address detection.
         nodad: bool,
     },
-    /// Make the veth pair: the host's end a port of the bridge and up, the other born in the sandbox.
+    /// Make a veth pair: the host's end up, the other born down where it belongs.
     CreateVeth {
         /// Name of the host's end.
         host: String,
         /// Its hardware address.
         host_mac: Mac,
-        /// The bridge's name.
-        bridge: String,
-        /// Name of the sandbox's end.
-        sandbox: String,
+        /// The bridge whose port it is.
+        bridge: Option<String>,
+        /// Where the other end is born.
+        place: Place,
+        /// Its name.
+        peer: String,
         /// Its hardware address.
-        sandbox_mac: Mac,
+        peer_mac: Mac,
         /// Of both, in bytes.
         mtu: Option<u32>,
     },
-    /// Let frames leave by the port they came in.
-    SetHairpin {
+    /// Change the settings of a bridge's port.
+    SetPort {
         /// The port's name.
         link: String,
+        /// All of them.
+        flags: PortFlags,
+    },
+    /// Put a bridge's port into VLANs.
+    SetVlans {
+        /// The port's name.
+        link: String,
+        /// The VLAN that it leaves.
+        leave: Option<u16>,
+        /// Those whose frames are tagged.
+        trunk: Vec<RangeInclusive<u16>>,
+        /// That of untagged frames.
+        native: u16,
     },
     /// Add a route in the sandbox.
     AddRoute {
@@ -155,9 +178,11 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CreateBridge { name, mac, mtu } => {
-                write!(f, "ip link add {name} address {mac}{} up type bridge", Mtu(*mtu))
+            Self::CreateBridge { name, mac, mtu, vlan_filtering } => {
+                let filtering = if *vlan_filtering { " vlan_filtering 1" } else { "" };
+                write!(f, "ip link add {name} address {mac}{} up type bridge{filtering}", Mtu(*mtu))
             }
+            Self::FilterVlans { bridge } => write!(f, "ip link set {bridge} type bridge vlan_filtering 1"),
             Self::SetUp { place, link } => write!(f, "{}ip link set {link} up", Enter(*place)),
             Self::SetPromisc { link } => write!(f, "ip link set {link} promisc on"),
             Self::Sysctl { place, setting, value, .. } => write!(f, "{}sysctl -w {setting}={value}", Enter(*place)),
@@ -166,13 +191,23 @@ impl fmt::Display for Step {
                 let nodad = if *nodad && matches!(address, IpNet::V6(_)) { " nodad" } else { "" };
                 write!(f, "{}ip addr add {address} dev {link}{nodad}", Enter(*place))
             }
-            Self::CreateVeth { host, host_mac, bridge, sandbox, sandbox_mac, mtu } => write!(
-                f,
-                "ip link add {host} address {host_mac}{mtu} master {bridge} up type veth \
-                 peer name {sandbox} address {sandbox_mac}{mtu} netns SANDBOX",
-                mtu = Mtu(*mtu)
-            ),
-            Self::SetHairpin { link } => write!(f, "ip link set {link} type bridge_slave hairpin on"),
+            Self::CreateVeth { host, host_mac, bridge, place, peer, peer_mac, mtu } => {
+                let mtu = Mtu(*mtu);
+                let master = bridge.as_ref().map(|bridge| format!(" master {bridge}")).unwrap_or_default();
+                let netns = if *place == Place::Sandbox { " netns SANDBOX" } else { "" };
+                write!(f, "ip link add {host} address {host_mac}{mtu}{master} up type veth ")?;
+                write!(f, "peer name {peer} address {peer_mac}{mtu}{netns}")
+            }
+            Self::SetPort { link, flags } => write!(f, "ip link set {link} type bridge_slave {flags}"),
+            Self::SetVlans { link, leave, trunk, native } => {
+                if let Some(vlan) = leave {
+                    writeln!(f, "bridge vlan del dev {link} vid {vlan}")?;
+                }
+                for range in trunk {
+                    writeln!(f, "bridge vlan add dev {link} vid {}", Ids(range))?;
+                }
+                write!(f, "bridge vlan add dev {link} vid {native} pvid untagged")
+            }
             Self::AddRoute { link, route } => write!(f, "{}{}", Enter(Place::Sandbox), RouteCommand(link, route)),
             Self::AwaitDetection { link } => write!(
                 f,
@@ -214,6 +249,15 @@ struct Mtu(Option<u32>);
 impl fmt::Display for Mtu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |mtu| write!(f, " mtu {mtu}"))
+    }
+}
+
+struct Ids<'a>(&'a RangeInclusive<u16>);
+
+impl fmt::Display for Ids<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (start, end) = (self.0.start(), self.0.end());
+        if start == end { write!(f, "{start}") } else { write!(f, "{start}-{end}") }
     }
 }
 

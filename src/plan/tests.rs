@@ -6,7 +6,7 @@ use crate::{
         mac::Mac,
         result::{Dns, IpConfig, Route},
     },
-    config::{BridgeConfig, LinkConfig, NativeConfig},
+    config::{BridgeConfig, LinkConfig, NativeConfig, Vlans},
     rtnl::Link,
 };
 
@@ -21,6 +21,10 @@ fn bridge() -> BridgeConfig {
         hairpin_mode: false,
         promisc_mode: false,
         enable_dad: false,
+        vlans: Vlans::default(),
+        mac_spoof_check: false,
+        port_isolation: false,
+        disable_container_interface: false,
     }
 }
 
@@ -53,10 +57,15 @@ fn planned(config: &BridgeConfig, addresses: &[&str], host: &ObservedHost) -> Re
     Ok(Script(&steps).to_string().lines().map(str::to_owned).collect())
 }
 
+fn link(name: &str, kind: &str) -> Link {
+    Link { name: name.into(), kind: Some(kind.into()), up: true, default_vlan: 1, ..Link::default() }
+}
+
 fn standing(addresses: &[&str]) -> ObservedHost {
     ObservedHost {
-        bridge: Some(Link { name: "br0".into(), kind: Some("bridge".into()), up: true, ..Link::default() }),
-        bridge_addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        bridge: Some(link("br0", "bridge")),
+        gateway: None,
+        gateway_addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         forwarding_v4: true,
         forwarding_v6: true,
         advertised: Vec::new(),
@@ -89,8 +98,11 @@ fn first_container_of_a_dual_stack_network() {
         "ip netns exec SANDBOX ip route add 0.0.0.0/0 via 10.1.0.1 dev eth0",
         "ip netns exec SANDBOX ip route add ::/0 via fd00::1 dev eth0",
     ];
-    assert_eq!(script[..expected.len()], expected);
-    let elements = &script[expected.len()..];
+    let (elements, others): (Vec<String>, Vec<String>) =
+        script.iter().cloned().partition(|line| line.starts_with("nft "));
+    assert_eq!(others, expected);
+    let created = script.iter().position(|line| line.contains("type veth")).unwrap();
+    assert_eq!(script[created + 1..][..elements.len()], elements, "before the container can send anything");
     assert!(elements.iter().all(|line| line.starts_with("nft add element inet groundwork ")), "{elements:?}");
     for needle in ["masq4_24 '{ 10.1.0.2 comment \"net/ctr/eth0\"", "masq6_64 '{ fd00::2 comment \"net/ctr/eth0\""] {
         assert!(elements.iter().any(|line| line.contains(needle)), "{needle} in {elements:?}");
@@ -180,5 +192,88 @@ fn a_network_without_addresses_is_links_only() {
     let config = BridgeConfig { is_gateway: false, is_default_gateway: false, hairpin_mode: true, ..bridge() };
     let script = planned(&config, &[], &ObservedHost::default()).unwrap();
     assert!(!script.iter().any(|line| line.contains(" addr add ") || line.contains("nft")), "{script:?}");
-    assert!(script.contains(&"ip link set veth00000001 type bridge_slave hairpin on".to_owned()), "{script:?}");
+    let hairpin = "ip link set veth00000001 type bridge_slave hairpin on isolated off".to_owned();
+    assert!(script.contains(&hairpin), "{script:?}");
+}
+
+/// The steps of an ADD that put links into VLANs.
+fn vlan_steps(config: &BridgeConfig, host: &ObservedHost) -> Vec<String> {
+    let script = planned(config, &["10.1.0.2/24"], host).unwrap();
+    script.into_iter().filter(|line| ["vlan", "br0.100", "br0/100"].iter().any(|word| line.contains(word))).collect()
+}
+
+fn in_vlan(untagged: Option<u16>, trunk: &[std::ops::RangeInclusive<u16>]) -> BridgeConfig {
+    let vlans = Vlans { untagged, trunk: trunk.into(), preserve_default: false };
+    BridgeConfig { is_default_gateway: false, vlans, ..bridge() }
+}
+
+#[test]
+fn a_vlan_has_a_gateway_of_its_own() {
+    let config = in_vlan(Some(100), &[200..=210, 300..=300]);
+    let create = "ip link add br0 address 02:03:00:00:00:00 up type bridge vlan_filtering 1";
+    let gateway = [
+        "ip link add vethe88cdb46 address 02:03:00:00:00:01 master br0 up type veth \
+         peer name br0.100 address 02:03:00:00:00:02",
+        "sysctl -w net.ipv6.conf.br0/100.accept_ra=0",
+        "bridge vlan del dev vethe88cdb46 vid 1",
+        "bridge vlan add dev vethe88cdb46 vid 100 pvid untagged",
+        "ip link set br0.100 up",
+        "ip addr add 10.1.0.1/24 dev br0.100",
+    ];
+    let port = [
+        "bridge vlan del dev veth00000001 vid 1",
+        "bridge vlan add dev veth00000001 vid 200-210",
+        "bridge vlan add dev veth00000001 vid 300",
+        "bridge vlan add dev veth00000001 vid 100 pvid untagged",
+    ];
+    let all = [&[create][..], &gateway, &port].concat();
+    assert_eq!(vlan_steps(&config, &ObservedHost::default()), all);
+
+    let mut host = standing(&["10.1.0.1/24"]);
+    host.gateway = Some(link("br0.100", "veth"));
+    let filter = "ip link set br0 type bridge vlan_filtering 1";
+    assert_eq!(vlan_steps(&config, &host), [&[filter][..], &port].concat(), "the gateway stands");
+
+    host.bridge.as_mut().unwrap().vlan_filtering = true;
+    host.gateway.as_mut().unwrap().up = false;
+    assert_eq!(vlan_steps(&config, &host), [&gateway[1..5], &port].concat(), "a killed ADD made it half");
+}
+
+#[test]
+fn without_a_vlan_a_trunk_is_in_vlan_1() {
+    let network = BridgeConfig { is_gateway: false, ..in_vlan(None, &[5..=6]) };
+    let mut host = standing(&[]);
+    host.bridge.as_mut().unwrap().vlan_filtering = true;
+    let of = |config: &BridgeConfig, host: &ObservedHost| vlan_steps(config, host).join("; ");
+    let add = "bridge vlan add dev veth00000001 vid 5-6; bridge vlan add dev veth00000001 vid 1 pvid untagged";
+    assert_eq!(of(&network, &host), add);
+    host.bridge.as_mut().unwrap().default_vlan = 7;
+    assert_eq!(of(&network, &host), format!("bridge vlan del dev veth00000001 vid 7; {add}"));
+    let mut kept = network;
+    kept.vlans.preserve_default = true;
+    assert_eq!(of(&kept, &host), add);
+    host.bridge.as_mut().unwrap().default_vlan = 0;
+    kept.vlans.preserve_default = false;
+    assert_eq!(of(&kept, &host), add, "the bridge puts no port anywhere");
+}
+
+#[test]
+fn a_port_can_be_isolated_and_checked() {
+    let config = BridgeConfig { port_isolation: true, mac_spoof_check: true, ..bridge() };
+    let script = planned(&config, &["10.1.0.3/24"], &standing(&["10.1.0.1/24"])).unwrap();
+    let expected = [
+        "ip link set veth00000001 type bridge_slave hairpin off isolated on",
+        "nft add element bridge groundwork spoof '{ \"veth00000001\" comment \"net/ctr/eth0\" }'",
+        "nft add element bridge groundwork spoof_ok \
+         '{ \"veth00000001\" . 02:02:00:00:00:00 comment \"net/ctr/eth0\" }'",
+    ];
+    assert_eq!(script[1..4], expected);
+}
+
+#[test]
+fn a_disabled_interface_stays_down() {
+    let config = BridgeConfig { is_gateway: false, disable_container_interface: true, ..in_vlan(None, &[]) };
+    let script = planned(&config, &[], &standing(&[])).unwrap();
+    assert!(script.iter().all(|line| line.starts_with("ip link add veth")), "{script:?}");
+    assert_eq!(script.len(), 1);
 }

@@ -12,7 +12,7 @@ use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, Link
 use super::{Error, Link, PortFlags, Rtnl, absent};
 use crate::cni::mac::Mac;
 
-/// A veth pair to make: one end a bridge's port here, the other born in a sandbox.
+/// A veth pair to make: one end here, the other here too or born in a sandbox.
 #[derive(Debug, Clone)]
 pub struct VethPair<'a> {
     /// Name of the host's end.
@@ -21,10 +21,10 @@ pub struct VethPair<'a> {
     pub host_mac: Mac,
     /// Index of the bridge; None leaves it without.
     pub master: Option<u32>,
-    /// Name of the sandbox's end.
-    pub sandbox: &'a str,
+    /// Name of the other end.
+    pub peer: &'a str,
     /// Its hardware address.
-    pub sandbox_mac: Mac,
+    pub peer_mac: Mac,
     /// Of both ends, in bytes; the kernel's when None.
     pub mtu: Option<u32>,
 }
@@ -71,11 +71,11 @@ impl Rtnl {
     ///
     /// # Errors
     /// EEXIST when either name is taken; any other refusal.
-    pub fn create_veth(&self, pair: &VethPair<'_>, sandbox: BorrowedFd<'_>) -> Result<(), Error> {
-        let mut peer = LinkMessageBuilder::<LinkUnspec>::new()
-            .name(pair.sandbox)
-            .address(pair.sandbox_mac.0.to_vec())
-            .setns_by_fd(sandbox.as_raw_fd());
+    pub fn create_veth(&self, pair: &VethPair<'_>, sandbox: Option<BorrowedFd<'_>>) -> Result<(), Error> {
+        let mut peer = LinkMessageBuilder::<LinkUnspec>::new().name(pair.peer).address(pair.peer_mac.0.to_vec());
+        if let Some(sandbox) = sandbox {
+            peer = peer.setns_by_fd(sandbox.as_raw_fd());
+        }
         let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
             .name(pair.host)
             .address(pair.host_mac.0.to_vec())
@@ -89,7 +89,8 @@ impl Rtnl {
         }
         let host = host.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())));
         self.run(self.handle.link().add(host.build()).execute(), || {
-            format!("ip link add {} type veth peer name {} netns SANDBOX", pair.host, pair.sandbox)
+            let netns = if sandbox.is_some() { " netns SANDBOX" } else { "" };
+            format!("ip link add {} type veth peer name {}{netns}", pair.host, pair.peer)
         })
     }
 
@@ -165,7 +166,13 @@ fn describe(link: &mut Link, parts: Vec<LinkInfo>) {
         match part {
             LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
             LinkInfo::Data(InfoData::Bridge(settings)) => {
-                link.vlan_filtering = settings.iter().any(|one| matches!(one, InfoBridge::VlanFiltering(true)));
+                for setting in settings {
+                    match setting {
+                        InfoBridge::VlanFiltering(on) => link.vlan_filtering = on,
+                        InfoBridge::VlanDefaultPvid(vlan) => link.default_vlan = vlan,
+                        _ => {}
+                    }
+                }
             }
             LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
                 link.port = Some(PortFlags {

@@ -4,6 +4,7 @@ mod address;
 mod link;
 mod route;
 pub mod values;
+mod vlan;
 
 use std::{future::Future, io};
 

@@ -39,6 +39,17 @@ pub struct Link {
     pub port: Option<PortFlags>,
     /// `vlan_filtering` of a bridge.
     pub vlan_filtering: bool,
+    /// `vlan_default_pvid` of a bridge: the VLAN of a new port; 0 for none.
+    pub default_vlan: u16,
+}
+
+/// A VLAN of a bridge's port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortVlan {
+    /// Its number.
+    pub id: u16,
+    /// Untagged frames belong to it, and its own leave untagged.
+    pub native: bool,
 }
 
 /// Settings of a bridge's port.

@@ -21,7 +21,7 @@ use crate::{
     nft::Nft,
     observe,
     plan::{self, Attach, Step},
-    rtnl::{Link, Rtnl},
+    rtnl::Rtnl,
     store::{self, HostLink, Lock, Netns, Record, State, Store},
     sys::netns::{NetnsId, Sandbox},
 };
@@ -90,10 +90,11 @@ impl Site<'_> {
         record.sandbox_mac = native.link.is_some().then_some(attach.sandbox_mac);
         record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
         store.write(self.lock, record)?;
-        let mut links = self.run(&steps, observed.bridge)?;
+        let known = observed.bridge.into_iter().chain(observed.gateway).collect();
+        let (host, inside) = self.run(&steps, known)?;
         let result = match chained {
             Some(previous) => previous,
-            None => self.result(&attach, given, &mut links)?,
+            None => self.result(&attach, given, host, &inside)?,
         };
         record.state = State::Added;
         record.result = Some(result.to_json(Version::NEWEST)?);
@@ -104,27 +105,39 @@ impl Site<'_> {
         }
     }
 
-    /// Runs the steps; the links of the host that are known afterwards.
-    fn run(&self, steps: &[Step], bridge: Option<Link>) -> Result<Links> {
+    /// Runs the steps; the links of the host and of the sandbox that are known afterwards.
+    fn run(&self, steps: &[Step], links: Links) -> Result<(Links, Links)> {
         let mut nft = if steps.iter().any(|step| !step.elements().is_empty()) { Some(Nft::open()?) } else { None };
         let mut tools =
-            Tools { rtnl: self.rtnl, sandbox: self.sandbox, nft: nft.as_mut(), links: bridge.into_iter().collect() };
+            Tools { rtnl: self.rtnl, sandbox: self.sandbox, nft: nft.as_mut(), links, inside: Links::default() };
         apply::apply_add(self.ready, steps, &mut tools)?;
-        Ok(tools.links)
+        Ok((tools.links, tools.inside))
     }
 
-    fn result(&self, attach: &Attach<'_>, given: Given, links: &mut Links) -> Result<CniResult> {
+    fn result(&self, attach: &Attach<'_>, given: Given, mut host: Links, inside: &Links) -> Result<CniResult> {
+        let own = inside.known(attach.ifname);
+        let mtu = own.map(|link| link.mtu);
         let mut interfaces = Vec::new();
+        let mut gateway = None;
         if let Some(LinkConfig::Bridge(bridge)) = &self.native.link {
-            interfaces.push(interface(&bridge.bridge, links.named(self.rtnl, &bridge.bridge)?.mac));
-            interfaces.push(interface(attach.host_link, Some(attach.host_mac)));
+            let link = host.named(self.rtnl, &bridge.bridge)?;
+            // A port with a smaller one may have changed it.
+            let bridge_mtu = mtu.filter(|mtu| link.mtu <= *mtu).map(|_| link.mtu);
+            interfaces.push(Interface { mtu: bridge_mtu, ..interface(&link.name, link.mac) });
+            interfaces.push(Interface { mtu, ..interface(attach.host_link, Some(attach.host_mac)) });
+            if bridge.is_gateway && bridge.vlans.untagged.is_some() && !given.ips.is_empty() {
+                let link = host.named(self.rtnl, &bridge.gateway_link())?;
+                gateway = Some(Interface { mtu: Some(link.mtu), ..interface(&link.name, link.mac) });
+            }
         }
         let sandbox = self.sandbox.path().display().to_string();
-        interfaces.push(Interface { sandbox, ..interface(attach.ifname, Some(attach.sandbox_mac)) });
-        let inside = interfaces.len() - 1;
+        let mac = own.map_or(Some(attach.sandbox_mac), |link| link.mac);
+        interfaces.push(Interface { sandbox, mtu, ..interface(attach.ifname, mac) });
+        let index = interfaces.len() - 1;
+        interfaces.extend(gateway);
         Ok(CniResult {
             interfaces,
-            ips: given.ips.into_iter().map(|ip| IpConfig { interface: Some(inside), ..ip }).collect(),
+            ips: given.ips.into_iter().map(|ip| IpConfig { interface: Some(index), ..ip }).collect(),
             routes: given.routes,
             dns: if self.native.dns.is_empty() { given.dns } else { self.native.dns.clone() },
         })
@@ -187,19 +200,9 @@ pub(super) fn stands(rtnl: &Rtnl, made: &HostLink) -> Result<bool> {
 
 /// Names and numbers the host's end. The name follows from the attachment, so that a person finds it again.
 fn host_link(rtnl: &Rtnl, config: &NetworkConfig, attachment: &Attachment) -> Result<HostLink> {
-    let names = (0..8).map(|salt| veth_name(&config.name, attachment, salt));
+    let names = (0..8).map(|salt| plan::name::veth(&config.name, attachment, salt));
     let name = observe::free_name(rtnl, names)?.ok_or(Error::NoFreeName)?;
     Ok(HostLink { name, mac: random_mac() })
-}
-
-pub(super) fn veth_name(network: &str, attachment: &Attachment, salt: u32) -> String {
-    let Attachment { container_id, ifname } = attachment;
-    format!("veth{:08x}", fnv1a(format!("{network}/{container_id}/{ifname}/{salt}").as_bytes()))
-}
-
-/// FNV-1a, 32 bits: the same on every machine and in every version, unlike the standard library's hashes.
-fn fnv1a(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 fn random_mac() -> Mac {

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::{addresses, attach};
+use super::addresses;
 use crate::{
     cni::Request,
     config::{Attachment, NativeConfig, NetworkConfig},
     error::{Error, Result},
     nft::{Nft, ruleset::Owner},
+    plan,
     rtnl::Rtnl,
     store::{Lock, Record, Store},
 };
@@ -83,7 +84,7 @@ pub(super) fn detach_garbled(store: &Store, lock: Lock) -> Result<()> {
 /// Takes away what bears the attachment's name in the kernel: its veth, its elements.
 fn detach_by_name(network: &str, attachment: &Attachment) -> Result<()> {
     let rtnl = Rtnl::open()?;
-    if let Some(link) = rtnl.link(&attach::veth_name(network, attachment, 0))?
+    if let Some(link) = rtnl.link(&plan::name::veth(network, attachment, 0))?
         && link.kind.as_deref() == Some("veth")
     {
         rtnl.delete_link(&link)?;

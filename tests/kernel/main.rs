@@ -53,6 +53,7 @@ fn works(feature: &Feature) -> Option<bool> {
         Probe::Link("macvlan" | "ipvlan") => format!("ip link add link gwp0 name gwk0 type {}", feature.name),
         Probe::Link("vlan") => "ip link add link gwp0 name gwk0 type vlan id 7".to_owned(),
         Probe::Link("vrf") => "ip link add gwk0 type vrf table 7".to_owned(),
+        Probe::VlanFiltering => "ip link add gwk0 type bridge vlan_filtering 1".to_owned(),
         Probe::NfTables => "nft add table inet gwk".to_owned(),
         Probe::NftExpression { name: "masq", .. } => "nft add rule inet gwk c masquerade".to_owned(),
         Probe::NftExpression { name: "ct", .. } => "nft add rule inet gwk c ct state new".to_owned(),

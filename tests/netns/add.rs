@@ -19,9 +19,9 @@ fn single_stack() {
         json!({
             "cniVersion": "1.1.0",
             "interfaces": [
-                { "name": "br0", "mac": bridge["address"] },
-                { "name": veth["ifname"], "mac": veth["address"] },
-                { "name": "eth0", "mac": eth0["address"], "sandbox": "/run/netns/web" },
+                { "name": "br0", "mac": bridge["address"], "mtu": 1500 },
+                { "name": veth["ifname"], "mac": veth["address"], "mtu": 1500 },
+                { "name": "eth0", "mac": eth0["address"], "mtu": 1500, "sandbox": "/run/netns/web" },
             ],
             "ips": [{ "address": "10.88.0.2/24", "gateway": "10.88.0.1", "interface": 2 }],
             "routes": [{ "dst": "0.0.0.0/0", "gw": "10.88.0.1" }],
@@ -159,18 +159,20 @@ fn shape(host: &Host, result: &Value, version: &str, [v4, v6]: [&str; 2]) -> Val
         ips[0]["version"] = "4".into();
         ips[1]["version"] = "6".into();
     }
+    let mut interfaces = json!([
+        { "name": "br0", "mac": host.link("br0")["address"] },
+        { "name": veth["ifname"], "mac": veth["address"] },
+        { "name": "eth0", "mac": "02:42:00:00:00:07", "sandbox": sandbox },
+    ]);
     let mut first = json!({ "dst": "198.51.100.0/24", "gw": "10.88.0.1" });
     if version == "1.1.0" {
         first["mtu"] = 1300.into();
         first["priority"] = 7.into();
+        interfaces.as_array_mut().unwrap().iter_mut().for_each(|one| one["mtu"] = 1500.into());
     }
     json!({
         "cniVersion": version,
-        "interfaces": [
-            { "name": "br0", "mac": host.link("br0")["address"] },
-            { "name": veth["ifname"], "mac": veth["address"] },
-            { "name": "eth0", "mac": "02:42:00:00:00:07", "sandbox": sandbox },
-        ],
+        "interfaces": interfaces,
         "ips": ips,
         "routes": [first, { "dst": "0.0.0.0/0", "gw": "10.88.0.1" }, { "dst": "::/0", "gw": "fd00:88::1" }],
         "dns": { "nameservers": ["10.88.0.53"], "search": ["a.example"] },

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cni::{Verb, Version, mac::Mac},
-    config::{Attachment, IpamConfig, LoaderName, LogLevel, Mode, NetworkConfig, Range, UnknownKey},
+    config::{Attachment, IpamConfig, LoaderName, LogLevel, Mode, NetworkConfig, Range, UnknownKey, Vlans},
     kernel::feature::FeatureRef,
 };
 
@@ -45,6 +45,9 @@ fn every_key_is_read() {
     assert_eq!(bridge.bridge, "br0");
     assert!(bridge.is_gateway && !bridge.is_default_gateway && bridge.force_address && bridge.ip_masq);
     assert!(bridge.hairpin_mode && !bridge.promisc_mode && bridge.enable_dad);
+    assert!(bridge.mac_spoof_check && bridge.port_isolation && !bridge.disable_container_interface);
+    assert_eq!(bridge.vlans, Vlans { untagged: Some(100), trunk: vec![20..=31, 40..=40], preserve_default: true });
+    assert_eq!(bridge.gateway_link(), "br0.100");
     assert_eq!(bridge.mtu, Some(1400));
     assert_eq!(native_of(&config).dns.nameservers, ["10.1.0.1", "fe80::1%eth0"]);
     let ipam = host_local_of(&config);
@@ -154,6 +157,11 @@ fn who_builds_the_network() {
         ("hairpinMode", json!(true)),
         ("promiscMode", json!(true)),
         ("enabledad", json!(true)),
+        ("vlan", json!(7)),
+        ("vlanTrunk", json!([{ "id": 7 }])),
+        ("macspoofchk", json!(true)),
+        ("portIsolation", json!(true)),
+        ("disableContainerInterface", json!(true)),
     ] {
         assert_eq!(bridge_of(&mode(key, value)).bridge, "cni0", "{key}");
     }
@@ -174,6 +182,7 @@ fn zero_values_mean_not_wanted() {
     });
     let config = parse(&quiet).unwrap();
     assert_eq!(bridge_of(&config).mtu, None);
+    assert!(!bridge_of(&config).vlans.are_used());
     assert_eq!(config.kernel.loaders, Some(Vec::new()), "no loader at all is not the default ones");
     assert_eq!(config.kernel.modules, None);
     assert_eq!(config.cni_version, Version::V0_1_0);

@@ -57,6 +57,16 @@ pub static VLAN: Feature = Feature {
     aliases: &["8021q"],
     ..link("vlan", &["8021q"], "rtnl-link-vlan", "VLAN_8021Q", "links that tag frames (802.1Q)")
 };
+/// VLANs inside a bridge, a part of it.
+pub static VLAN_FILTERING: Feature = Feature {
+    name: "vlan_filtering",
+    needed_for: "VLANs inside a bridge",
+    probe: Probe::VlanFiltering,
+    modules: &["bridge"],
+    request: None,
+    aliases: &["bridge_vlan_filtering"],
+    kconfig: "BRIDGE_VLAN_FILTERING",
+};
 /// Link kind `dummy`.
 pub static DUMMY: Feature = link("dummy", &["dummy"], "rtnl-link-dummy", "DUMMY", "links that lead nowhere");
 /// Link kind `ifb`.
@@ -221,6 +231,7 @@ pub static ALL: &[&Feature] = &[
     &MACVLAN,
     &IPVLAN,
     &VLAN,
+    &VLAN_FILTERING,
     &DUMMY,
     &IFB,
     &WIREGUARD,
@@ -338,7 +349,8 @@ mod tests {
 
     #[test]
     fn a_feature_is_known_by_the_name_of_each_module_that_brings_it_alone() {
-        for feature in ALL.iter().filter(|feature| feature.name != "nft_bridge") {
+        let parts = ["nft_bridge", "vlan_filtering"];
+        for feature in ALL.iter().filter(|feature| !parts.contains(&feature.name)) {
             let telling = FeatureRef::Known(feature).telling_module().to_owned();
             assert_eq!(lookup(&telling), Some(*feature), "{telling}");
         }
