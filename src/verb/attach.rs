@@ -180,8 +180,10 @@ fn make_room(request: &Request, store: &Store, attachment: &Attachment, rtnl: &R
         }
         Err(error) => return Err(error.into()),
     };
-    // What a later plugin of the chain did can be done anew; a link cannot.
-    if earlier.state == State::Added && earlier.host_link.as_ref().map_or(Ok(false), |link| stands(rtnl, link))? {
+    // What a later plugin of the chain did can be done anew; a link cannot. That of a sandbox that is gone may stand
+    // for a moment.
+    let complete = earlier.state == State::Added && !earlier.netns.is_gone();
+    if complete && earlier.host_link.as_ref().map_or(Ok(false), |link| stands(rtnl, link))? {
         return Err(Error::AlreadyAttached {
             network: earlier.network,
             container_id: earlier.container_id,
