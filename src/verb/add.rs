@@ -10,19 +10,25 @@ use crate::{
     kernel, plan,
 };
 
-use super::attach;
+use super::{
+    attach,
+    stages::{Stage, Stages},
+};
 
 /// Answers ADD with the result document.
-pub(super) fn add(request: &Request, config: &NetworkConfig) -> Result<Value> {
-    let ready = kernel::ensure(&plan::needs(config), config.kernel.loaders.as_deref())?;
+pub(super) fn add(request: &Request, config: &NetworkConfig, stages: &Stages) -> Result<Value> {
+    let loaders = config.kernel.loaders.as_deref();
+    let ready = stages.time(Stage::Kernel, || kernel::ensure(&plan::needs(config), loaders));
+    stages.note(ready.as_ref().map_or_else(|error| &*error.provided, |ready| ready.provided()));
+    let ready = ready?;
     match &config.mode {
         Mode::Chained => pass_through(config),
         Mode::Delegate(inner) => {
             let plugin = Delegate::find(&inner.plugin_type, &request.path)?;
-            let added = plugin.add(&child::config(config, &inner.config))?;
+            let added = stages.time(Stage::Delegate, || plugin.add(&child::config(config, &inner.config)))?;
             Ok(pass_on(&added.document, config.cni_version)?)
         }
-        Mode::Native(native) => attach::attach(request, config, native, &ready),
+        Mode::Native(native) => attach::attach(request, config, native, &ready, stages),
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     addresses::{self, Given},
     detach, records,
+    stages::{Stage, Stages},
 };
 use crate::{
     apply::{self, Links, Tools},
@@ -28,7 +29,13 @@ use crate::{
 
 /// Builds the network of one container, or what a later plugin of the chain adds to it; when anything fails, all of
 /// it is undone.
-pub(super) fn attach(request: &Request, config: &NetworkConfig, native: &NativeConfig, ready: &Ready) -> Result<Value> {
+pub(super) fn attach(
+    request: &Request,
+    config: &NetworkConfig,
+    native: &NativeConfig,
+    ready: &Ready,
+    stages: &Stages,
+) -> Result<Value> {
     let sandbox = open_sandbox(request)?;
     addresses::find_plugin(request, native)?;
     let attachment = request.attachment();
@@ -42,7 +49,8 @@ pub(super) fn attach(request: &Request, config: &NetworkConfig, native: &NativeC
         addresses::announce(config, native, &mut record);
     }
     store.write(&lock, &record)?;
-    let mut site = Site { request, config, native, ready, store: &store, lock: &lock, sandbox: &sandbox, rtnl: &rtnl };
+    let mut site =
+        Site { request, config, native, ready, stages, store: &store, lock: &lock, sandbox: &sandbox, rtnl: &rtnl };
     site.build(&mut record).map_err(|cause| match detach::detach(&store, lock, &record, &request.path) {
         Ok(()) => cause,
         Err(left) => Error::NotUndone { cause: Box::new(cause), left: Box::new(left) },
@@ -55,6 +63,7 @@ struct Site<'a> {
     config: &'a NetworkConfig,
     native: &'a NativeConfig,
     ready: &'a Ready,
+    stages: &'a Stages,
     store: &'a Store,
     lock: &'a Lock,
     sandbox: &'a Sandbox,
@@ -64,11 +73,13 @@ struct Site<'a> {
 impl Site<'_> {
     /// Addresses, plan, deeds. The record names everything before it is there.
     fn build(&mut self, record: &mut Record) -> Result<Value> {
-        let Self { request, config, native, store, rtnl, .. } = *self;
+        let Self { request, config, native, stages, store, rtnl, .. } = *self;
         let chained = chained(request, config)?;
         let mut given = match &chained {
             Some(previous) => Given::of_chain(previous, &request.ifname),
-            None => addresses::obtain(request, config, native, store, rtnl, record)?,
+            None => {
+                stages.time(Stage::Addresses, || addresses::obtain(request, config, native, store, rtnl, record))?
+            }
         };
         plan::resolve(native, &mut given.ips, &mut given.routes)?;
         let host_link = match &chained {
@@ -85,13 +96,13 @@ impl Site<'_> {
             owner: record.owner(),
         };
         let ipv6 = given.ips.iter().any(|ip| ip.address.addr().is_ipv6());
-        let observed = observe::observe_host(rtnl, native, ipv6)?;
+        let observed = stages.time(Stage::Observe, || observe::observe_host(rtnl, native, ipv6))?;
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
         record.sandbox_mac = native.link.is_some().then_some(attach.sandbox_mac);
         record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
         store.write(self.lock, record)?;
         let known = observed.bridge.into_iter().chain(observed.gateway).collect();
-        let (host, inside) = self.run(&steps, known)?;
+        let (host, inside) = stages.time(Stage::Apply, || self.run(&steps, known))?;
         let result = match chained {
             Some(previous) => previous,
             None => self.result(&attach, given, host, &inside)?,

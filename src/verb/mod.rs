@@ -8,6 +8,7 @@ mod del;
 mod detach;
 mod gc;
 mod records;
+mod stages;
 mod status;
 
 use std::{ffi::OsString, fmt, io, time::Instant};
@@ -23,6 +24,8 @@ use crate::{
     error::{Error, Result},
     log,
 };
+
+use self::stages::{Stage, Stages};
 
 /// What goes back to the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +81,9 @@ fn run(request: &Request, config: &NetworkConfig) -> Result<Option<Value>> {
     for key in &config.unknown_keys {
         tracing::warn!(network = config.name, "{key}");
     }
+    let stages = Stages::default();
     let done = match request.verb {
-        Verb::Add => add::add(request, config).map(Some),
+        Verb::Add => add::add(request, config, &stages).map(Some),
         Verb::Del => del::del(request, config).map(|()| None),
         Verb::Check => check::check(request, config).map(|()| None),
         Verb::Gc => gc::gc(request, config).map(|()| None),
@@ -87,12 +91,25 @@ fn run(request: &Request, config: &NetworkConfig) -> Result<Option<Value>> {
         Verb::Version => Ok(None),
     };
     let us = started.elapsed().as_micros();
-    let (verb, network) = (request.verb, &config.name);
+    let Request { verb, container_id: container, ifname, .. } = request;
+    let (network, kernel) = (&config.name, stages.features());
+    let micros = |stage| stages.micros(stage);
+    macro_rules! tell {
+        ($level:ident, $($words:tt)+) => {
+            tracing::$level!(
+                %verb, network, container, ifname, kernel, us,
+                kernel_us = micros(Stage::Kernel),
+                addresses_us = micros(Stage::Addresses),
+                observe_us = micros(Stage::Observe),
+                apply_us = micros(Stage::Apply),
+                delegate_us = micros(Stage::Delegate),
+                $($words)+
+            )
+        };
+    }
     match &done {
-        Ok(_) => tracing::info!(%verb, network, container = request.container_id, ifname = request.ifname, us, "done"),
-        Err(error) => {
-            tracing::error!(%verb, network, container = request.container_id, ifname = request.ifname, us, "{error}");
-        }
+        Ok(_) => tell!(info, "done"),
+        Err(error) => tell!(error, "{error}"),
     }
     done
 }
