@@ -6,10 +6,14 @@ mod support;
 
 mod add;
 mod bridge;
+mod chained;
 mod check;
 mod del;
+mod delegate;
+mod errors;
 mod gc;
 mod ipam;
+mod log;
 mod many;
 mod network;
 mod requests;

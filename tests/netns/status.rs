@@ -71,7 +71,7 @@ fn a_pool_of_the_dead() {
 }
 
 /// What this kernel has not and cannot load.
-fn lacking(host: &Host) -> &'static str {
+pub(crate) fn lacking(host: &Host) -> &'static str {
     if std::path::Path::new("/proc/modules").exists() {
         return "no_such_module"; // modules.dep knows none
     }

@@ -23,7 +23,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ impl Host {
     /// Sends a verb that concerns no container (GC, STATUS, VERSION) to the plugin.
     #[track_caller]
     pub fn verb(&self, verb: &str, config: &Value) -> Output {
-        run(self.plugin_command().env("CNI_COMMAND", verb), &config.to_string())
+        run(self.plugin_command(&self.plugin).env("CNI_COMMAND", verb), &config.to_string())
     }
 
     /// GC with these (container ID, interface name) pairs still alive.
@@ -159,9 +159,9 @@ impl Host {
         Snapshot::take(|script| self.sh(script))
     }
 
-    fn plugin_command(&self) -> Command {
+    fn plugin_command(&self, plugin: &Path) -> Command {
         let own_folder = self.plugin.parent().unwrap().display();
-        let mut command = self.command(&self.plugin);
+        let mut command = self.command(plugin);
         command.env("CNI_PATH", format!("{own_folder}:{REFERENCE_PLUGINS}"));
         command
     }
@@ -192,7 +192,13 @@ impl Sandbox<'_> {
     /// Sends a verb about this container to the plugin.
     #[track_caller]
     pub fn verb(&self, verb: &str, config: &Value) -> Output {
-        let mut command = self.host.plugin_command();
+        self.verb_of(&self.host.plugin, verb, config)
+    }
+
+    /// Sends a verb about this container to another plugin than the host's.
+    #[track_caller]
+    pub fn verb_of(&self, plugin: &Path, verb: &str, config: &Value) -> Output {
+        let mut command = self.host.plugin_command(plugin);
         command
             .env("CNI_COMMAND", verb)
             .env("CNI_CONTAINERID", &self.container)
