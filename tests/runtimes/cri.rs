@@ -1,0 +1,183 @@
+//! containerd, asked by the CRI, as kubelet asks it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+use crate::{
+    calls::Call,
+    containerd::{Containerd, IMAGE},
+    image,
+    machine::{OUTSIDE, PATIENCE, UPLINK, address_in, until_done, words},
+    support::{Output, eventually, run, run_within},
+    trial,
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("cri::runs_and_removes_a_pod", runs_and_removes_a_pod),
+        trial("cri::refuses_a_pod", refuses_a_pod),
+        trial("cri::outlives_its_runtime", outlives_its_runtime),
+    ]
+}
+
+/// Compiles a hundred crates, once.
+const BUILD_LIMIT: Duration = Duration::from_secs(600);
+
+/// The client, built the first time: a package apart, so that nobody else has to build it.
+fn client() -> &'static Path {
+    static CLIENT: OnceLock<PathBuf> = OnceLock::new();
+    CLIENT.get_or_init(|| {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runtimes/cri-client/Cargo.toml");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cri-client");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--locked", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(&target);
+        cargo.current_dir("/"); // where the settings of this repository's builds do not apply
+        run_within(BUILD_LIMIT, &mut cargo, "").success("the build of cri-client");
+        target.join("debug/cri-client")
+    })
+}
+
+/// A machine with containerd, as a node of Kubernetes.
+struct Node {
+    containerd: Containerd,
+}
+
+impl Node {
+    fn new(network: &Value) -> Self {
+        let containerd = Containerd::new("k8s.io");
+        let machine = &containerd.machine;
+        machine.install(&["groundwork"]).install_reference(&["loopback", "portmap"]).network(network);
+        let node = Self { containerd };
+        node.wait();
+        node
+    }
+
+    /// Until containerd knows its image and its network.
+    fn wait(&self) {
+        let known = || self.containerd.ctr("image ls").contains("io.cri-containerd.image=managed");
+        assert!(eventually(PATIENCE, known), "the image is not seen");
+        assert!(eventually(PATIENCE, || self.say(&["network"]).is_empty()), "{}", self.say(&["network"]));
+    }
+
+    #[track_caller]
+    fn say(&self, words: &[&str]) -> String {
+        self.try_say(words).success(&words.join(" ")).trim().to_owned()
+    }
+
+    fn try_say(&self, words: &[&str]) -> Output {
+        run(self.containerd.machine.command(client()).arg("/run/containerd/containerd.sock").args(words), "")
+    }
+
+    fn pod(&self, name: &str, more: Value) -> String {
+        let mut pod = json!({"name": name, "cgroupParent": self.containerd.machine.cgroup});
+        pod.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        pod.to_string()
+    }
+
+    /// Runs a pod with the web server in it; the IDs of the two.
+    #[track_caller]
+    fn serve(&self, pod: &str) -> (String, String) {
+        let id = self.say(&["run-pod", pod]);
+        let container = self.say(&[&["run-container", &id, pod, IMAGE], image::SERVER].concat());
+        (id, container)
+    }
+
+    /// Runs a command in a container, again until it succeeds: the web server in another may only be starting.
+    #[track_caller]
+    fn exec(&self, container: &str, line: &str) -> String {
+        let words = [&["exec", container], words(line).as_slice()].concat();
+        until_done(|| self.try_say(&words)).success(line).trim().to_owned()
+    }
+}
+
+/// A network on 10.210.35.0/`length`.
+fn network(length: u8) -> Value {
+    json!({
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [
+            {
+                "type": "groundwork", "bridge": "gw-pods0", "isDefaultGateway": true, "ipMasq": true, "hairpinMode": true,
+                "ipam": {"type": "host-local", "subnet": format!("10.210.35.0/{length}")},
+            },
+            {"type": "portmap", "capabilities": {"portMappings": true}},
+        ],
+    })
+}
+
+fn dels(calls: &[Call]) -> Vec<(bool, bool)> {
+    let own = calls.iter().filter(|call| call.verb() == "DEL" && call.plugin == "groundwork");
+    own.map(Call::names).collect()
+}
+
+fn runs_and_removes_a_pod() {
+    let node = Node::new(&network(24));
+    node.containerd.machine.leaves_nothing(|machine| {
+        let port = json!({"ports": [{"hostPort": 18080, "containerPort": 80, "protocol": "tcp"}]});
+        let (one, in_one) = node.serve(&node.pod("one", port));
+        let (two, in_two) = node.serve(&node.pod("two", json!({})));
+        let [address, other] = [&in_one, &in_two].map(|container| {
+            node.exec(container, "ping -c 1 -W 5 10.210.35.1");
+            address_in(&node.exec(container, "ip -o -4 address show dev eth0"))
+        });
+        assert_eq!(node.say(&["pod-ip", &one]), address);
+        assert_eq!(node.exec(&in_two, &format!("wget -q -O - http://{address}{}", image::PEER)), other);
+        assert_eq!(node.exec(&in_one, &format!("wget -q -O - http://{OUTSIDE}{}", image::PEER)), UPLINK);
+        assert_eq!(machine.ask_from_outside(18080), OUTSIDE);
+        machine.ask("127.0.0.1", 18080);
+        machine.calls();
+
+        node.say(&["stop-pod", &one]);
+        assert_eq!(dels(&machine.calls()), [(true, true)]);
+        node.say(&["stop-pod", &one]);
+        node.say(&["remove-pod", &one]);
+        let again = dels(&machine.calls());
+        assert!(!again.is_empty() && again.iter().all(|&names| names == (false, false)), "{again:?}");
+        node.exec(&in_two, "ping -c 1 -W 5 10.210.35.1"); // the other's is still there
+        node.say(&["stop-pod", &two]);
+        node.say(&["remove-pod", &two]);
+    });
+}
+
+/// A pod that can't have an address is refused with the reason, and nothing of it stays.
+fn refuses_a_pod() {
+    let node = Node::new(&network(30)); // room for one
+    node.containerd.machine.leaves_nothing(|machine| {
+        let (one, in_one) = node.serve(&node.pod("one", json!({})));
+        let before = machine.attachments();
+        machine.calls();
+        let refused = node.try_say(&["run-pod", &node.pod("two", json!({}))]);
+        assert!(!refused.status.success() && refused.stderr.contains("10.210.35.0/30"), "{refused:?}");
+        let calls = machine.all_calls();
+        let failed: Vec<_> = calls.iter().filter(|call| call.status != Some(0)).map(Call::verb).collect();
+        assert_eq!(failed, ["ADD"]);
+        assert!(!dels(&calls).is_empty());
+        assert_eq!(machine.attachments(), before);
+        node.exec(&in_one, "ping -c 1 -W 5 10.210.35.1");
+        node.say(&["stop-pod", &one]);
+        node.say(&["remove-pod", &one]);
+    });
+}
+
+/// containerd is killed and started again while a pod runs.
+fn outlives_its_runtime() {
+    let node = Node::new(&network(24));
+    node.containerd.machine.leaves_nothing(|machine| {
+        let (one, in_one) = node.serve(&node.pod("one", json!({})));
+        machine.host.sh("kill -s KILL $(pidof containerd)"); // the machine's processes: those of the trial
+        node.containerd.start();
+        node.wait();
+        node.exec(&in_one, "ping -c 1 -W 5 10.210.35.1");
+        machine.calls();
+        node.say(&["stop-pod", &one]);
+        assert_eq!(dels(&machine.calls()), [(true, true)]);
+        node.say(&["remove-pod", &one]);
+    });
+}
