@@ -6,6 +6,7 @@ use super::{
     cause::{Cause, Surroundings},
     feature::{FeatureRef, Need, Probe},
     loader::{self, Attempt, Autoload, Finit, Ioctl, Loader, Modprobe, NotLoaded, Outcome},
+    modules::ModuleState,
     probe::{Answer, Prober},
 };
 use crate::config::LoaderName;
@@ -135,7 +136,7 @@ impl fmt::Display for Missing {
 pub fn ensure(needs: &[Need], loaders: Option<&[LoaderName]>) -> Result<Ready, EnsureError> {
     let needs = merge(needs);
     let mut prober = Prober::new(needs.iter().map(|need| &need.feature));
-    let first: Vec<(Answer, u64)> = needs.iter().map(|need| timed(|| prober.judge(&need.feature))).collect();
+    let first: Vec<(Answer, u64)> = needs.iter().map(|need| timed(|| prober.passive(&need.feature))).collect();
     let mut round = Round::new(prober, loaders.unwrap_or(loader::DEFAULT));
     for (need, (answer, micros)) in needs.into_iter().zip(first) {
         if answer.is_present() {
@@ -180,6 +181,14 @@ fn merge(needs: &[Need]) -> Vec<Need> {
         }
     }
     merged
+}
+
+/// Whether there is a question that tells for sure, and loads nothing.
+fn has_passive_question(feature: &FeatureRef) -> bool {
+    matches!(
+        feature.probe(),
+        Probe::Link(_) | Probe::VlanFiltering | Probe::Filesystem(_) | Probe::File(_) | Probe::Listed
+    )
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, u64) {
@@ -229,8 +238,25 @@ impl<'a> Round<'a> {
             self.loaders.iter().map(|name| self.loader(*name, feature)).collect();
         let mut means: Vec<&mut dyn Loader> = means.iter_mut().map(|loader| &mut **loader as &mut dyn Loader).collect();
         match loader::load_modules(|| self.is_loaded(feature), &feature.modules(), &mut means) {
-            Ok(loaded) => Ok((loaded.by().map_or_else(|| self.came_along(feature), Source::Loaded), loaded.attempts)),
+            Ok(loaded) => Ok((self.source(feature, loaded.by()), loaded.attempts)),
             Err(failed) => self.last_word(feature, failed),
+        }
+    }
+
+    fn source(&self, feature: &FeatureRef, by: Option<LoaderName>) -> Source {
+        match by {
+            None => self.came_along(feature),
+            Some(LoaderName::Netlink) => self.answered(feature),
+            Some(loader) => Source::Loaded(loader),
+        }
+    }
+
+    /// Where a feature came from that answered: the question may have loaded it, or may have been the only way to learn
+    /// that it is built in.
+    fn answered(&self, feature: &FeatureRef) -> Source {
+        match self.prober.borrow().modules().state(feature.telling_module()) {
+            ModuleState::BuiltIn | ModuleState::Unknown if !has_passive_question(feature) => Source::There,
+            _ => Source::Loaded(LoaderName::Netlink),
         }
     }
 
@@ -253,27 +279,26 @@ impl<'a> Round<'a> {
             return Ok((Source::Unverified, failed.attempts));
         }
         if self.may_have_moved(feature) {
-            failed.answer = self.prober.borrow_mut().active(feature);
+            let mut prober = self.prober.borrow_mut();
+            failed.answer = prober.active(feature);
+            prober.forget();
         }
-        if failed.answer.is_present() { Ok((Source::There, failed.attempts)) } else { Err(failed) }
+        if failed.answer.is_present() { Ok((self.answered(feature), failed.attempts)) } else { Err(failed) }
     }
 
-    /// Whether the kernel may have the function under another name than the lists were searched for: names move
-    /// between kernels. The function itself is then asked, also where the configuration leaves out netlink.
+    /// Whether the kernel may have the function where the lists do not say so: they are not here, or know it by another
+    /// name, as names move between kernels. The function itself is then asked, also where the configuration leaves out
+    /// netlink.
     fn may_have_moved(&self, feature: &FeatureRef) -> bool {
-        let listed = matches!(
-            feature.probe(),
-            Probe::Link(_) | Probe::VlanFiltering | Probe::Filesystem(_) | Probe::File(_) | Probe::Listed
-        );
         let prober = self.prober.borrow();
         let files = prober.modules().files();
-        !listed && files.is_some_and(|files| !files.contains(feature.telling_module()))
+        !has_passive_question(feature) && files.is_none_or(|files| !files.contains(feature.telling_module()))
     }
 
     fn is_loaded(&self, feature: &FeatureRef) -> Result<(), Answer> {
         let mut prober = self.prober.borrow_mut();
         prober.forget();
-        match prober.judge(feature) {
+        match prober.passive(feature) {
             Answer::Present => Ok(()),
             answer => Err(answer),
         }

@@ -127,15 +127,6 @@ impl Prober {
         self.remember(feature, answer)
     }
 
-    /// Whether `feature` is there: by the passive question, and where lists that would allow it are missing, by the
-    /// active one.
-    pub fn judge(&mut self, feature: &FeatureRef) -> Answer {
-        match self.passive(feature) {
-            Answer::Unknown(None) => self.active(feature),
-            answer => answer,
-        }
-    }
-
     /// Looks again: something may have been loaded. What was present stays so.
     pub fn forget(&mut self) {
         self.modules.forget();
