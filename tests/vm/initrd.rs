@@ -18,7 +18,6 @@ pub(crate) struct Initrd {
 
 /// How module files are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "the matrix is yet to come")]
 pub(crate) enum Storage {
     /// As Debian ships them for this kernel: plain on 6.1, .xz later.
     Shipped,
@@ -62,7 +61,7 @@ impl Initrd {
         let root = TempDir::new().map_err(|e| format!("temporary folder: {e}"))?;
         let initrd = Self { root };
         for folder in FOLDERS {
-            fs::create_dir_all(initrd.path(folder)).map_err(|e| format!("{folder}: {e}"))?;
+            initrd.folder(folder)?;
         }
         initrd.program("busybox", "/bin/busybox")?;
         for name in run(Command::new("busybox").arg("--list"))?.lines().filter(|name| !OTHERS.contains(name)) {
@@ -71,7 +70,9 @@ impl Initrd {
         initrd.program("kmod", "/usr/bin/kmod")?;
         initrd.link("/usr/bin/kmod", "/opt/modprobe")?;
         initrd.program("setpriv", "/usr/bin/setpriv")?;
-        for (script, place) in [("init", "/init"), ("lib.sh", "/lib.sh"), ("modprobe", "/sbin/modprobe")] {
+        for (script, place) in
+            [("init", "/init"), ("lib.sh", "/lib.sh"), ("cases.sh", "/cases.sh"), ("modprobe", "/sbin/modprobe")]
+        {
             initrd.copy(&Path::new(SCRIPTS).join(script), place)?;
         }
         Ok(initrd)
@@ -86,6 +87,14 @@ impl Initrd {
         let folder = path.parent().unwrap_or(self.root.path());
         fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         Ok(path)
+    }
+
+    /// An empty folder.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn folder(&self, place: &str) -> Result<(), String> {
+        fs::create_dir_all(self.path(place)).map_err(|e| format!("{place}: {e}"))
     }
 
     /// A file of the host's, with its mode, at an absolute place of the guest's.

@@ -28,7 +28,7 @@ pub(crate) struct Boot {
 }
 
 /// A whole boot takes seconds; a machine that says nothing more is ended after this.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Boot {
     /// `plan` is shell, run after `lib.sh`; `fill` puts modules and programs into the root folder.

@@ -2,16 +2,21 @@
 //!
 //! Each trial asks about one step of a boot; the boot runs once, when the first trial asks for its report.
 
+mod doctor;
+mod feature;
 mod harness;
 mod initrd;
 mod kernels;
+mod loader;
 mod machine;
+mod matrix;
 mod report;
 
 use std::{
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
+    sync::OnceLock,
 };
 
 use libtest_mimic::Arguments;
@@ -22,6 +27,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(2).min(2));
     // The trials that boot come first, so that the machines run beside each other.
     let mut trials = harness::trials();
+    trials.extend(matrix::trials());
     trials.sort_by_key(|trial| !trial.name().ends_with("::boots"));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -32,6 +38,25 @@ fn cache() -> PathBuf {
         Some(home) => PathBuf::from(home).join("groundwork"),
         None => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.cache").into(),
     }
+}
+
+/// The binary under test: static, since it runs beside no library.
+fn groundwork() -> Result<&'static Path, String> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BINARY.get_or_init(release_binary).as_deref().map_err(Clone::clone)
+}
+
+/// `GROUNDWORK_BIN`, or the release build, made now if it is not up to date.
+fn release_binary() -> Result<PathBuf, String> {
+    if let Some(binary) = env::var_os("GROUNDWORK_BIN") {
+        return Ok(binary.into());
+    }
+    let built = Path::new(env!("CARGO_BIN_EXE_groundwork"));
+    let folder = built.ancestors().nth(2).ok_or("cargo's folders are not as usual")?;
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--bin", "groundwork"])
+        .current_dir(env!("CARGO_MANIFEST_DIR")))?;
+    Ok(folder.join("release/groundwork"))
 }
 
 /// What a program prints.
