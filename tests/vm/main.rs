@@ -10,6 +10,7 @@ mod kernels;
 mod loader;
 mod machine;
 mod matrix;
+mod questions;
 mod report;
 
 use std::{
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     // The trials that boot come first, so that the machines run beside each other.
     let mut trials = harness::trials();
     trials.extend(matrix::trials());
+    trials.extend(questions::trials());
     trials.sort_by_key(|trial| !trial.name().ends_with("::boots"));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -284,7 +284,8 @@ fn judge(report: &Report, case: &Case, feature: &Feature, kernel: &Kernel) -> Re
     ))
 }
 
-fn all_modules(initrd: &Initrd, kernel: &Unpacked) -> Result<(), String> {
+/// All modules, as this kernel stores them.
+pub(crate) fn all_modules(initrd: &Initrd, kernel: &Unpacked) -> Result<(), String> {
     program(initrd)?;
     let names: Vec<_> = ALL.iter().chain(&[VRF]).map(|feature| feature.module).collect();
     initrd.modules(kernel, "/trees/shipped", &names, Storage::Shipped)?;
