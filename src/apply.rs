@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     os::fd::AsFd,
     thread,
     time::{Duration, Instant},
@@ -13,8 +14,11 @@ use nix::errno::Errno;
 use crate::{
     error::{Error, Result},
     kernel::Ready,
-    nft::Nft,
-    plan::{Place, Step},
+    nft::{
+        Nft,
+        ruleset::{Element, Family, Flow},
+    },
+    plan::{self, Place, Step},
     rtnl::{
         self, AddressFlags, Link, RouteEntry, Rtnl, VethPair,
         values::{MAIN_TABLE, STATIC},
@@ -88,12 +92,30 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
                 nft.add(elements)?;
             }
         }
+        Step::EndFlows(ports) => {
+            if let Some(nft) = &mut tools.nft {
+                end_flows(ports, rtnl, nft)?;
+            }
+        }
         Step::SetUp { .. }
         | Step::Sysctl { .. }
         | Step::AddAddress { .. }
         | Step::AddRoute { .. }
         | Step::AwaitDetection { .. } => {
             run_anywhere(step, rtnl, links)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the flows that miss host ports of UDP.
+fn end_flows(ports: &[Element], rtnl: &Rtnl, nft: &mut Nft) -> Result<()> {
+    let own = rtnl.all_addresses()?;
+    let is_local = |ip: IpAddr| ip.is_loopback() || own.contains(&ip);
+    for element in ports {
+        if let Element::HostPort { host_port, to, .. } = element {
+            let misses = |flow: &Flow| plan::misses(flow, element, is_local);
+            nft.end_udp_flows(Family::of(to.ip()), *host_port, misses)?;
         }
     }
     Ok(())

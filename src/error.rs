@@ -115,6 +115,7 @@ impl Error {
             Self::Config(error) => error.code(),
             Self::Result(error) => error.code(),
             Self::Kernel(_) => code::KERNEL_NOT_READY,
+            Self::Nft(nft::Error::Taken { .. }) => code::PORT_TAKEN,
             Self::Rtnl(_) | Self::Nft(_) | Self::Sysctl(_) | Self::NoLink { .. } | Self::NoFreeName => {
                 code::KERNEL_REFUSED
             }

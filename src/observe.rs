@@ -61,6 +61,16 @@ pub fn host_end(rtnl: &Rtnl, sandbox: &Sandbox, ifname: &str) -> Result<Option<H
     Ok(outside.and_then(|link| Some(HostLink { mac: link.mac?, name: link.name })))
 }
 
+/// The link of the host by which it reaches what is behind a link: the bridge whose port that is, or the link itself.
+///
+/// # Errors
+/// A refusal of rtnetlink.
+pub fn gateway_link(rtnl: &Rtnl, name: &str) -> Result<String> {
+    let Some(master) = rtnl.link(name)?.and_then(|link| link.master) else { return Ok(name.into()) };
+    let bridge = rtnl.links()?.into_iter().find(|link| link.index == master);
+    Ok(bridge.map_or_else(|| name.into(), |link| link.name))
+}
+
 /// The first name of `names` that no link has.
 ///
 /// # Errors
@@ -97,7 +107,7 @@ pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<
     let ipv6 = expected.ips.iter().any(|ip| ip.address.addr().is_ipv6());
     let mut observed = ObservedAttachment {
         host: observe_host(&rtnl, expected.config, ipv6)?,
-        host_link: rtnl.link(expected.host_link)?,
+        host_link: if expected.host_link.is_empty() { None } else { rtnl.link(expected.host_link)? },
         ..ObservedAttachment::default()
     };
     if let (Some(LinkConfig::Bridge(bridge)), Some(port)) = (&expected.config.link, &observed.host_link)
@@ -106,6 +116,12 @@ pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<
         observed.port_vlans = rtnl.port_vlans(port)?;
     }
     sandbox.run(|| observe_sandbox(expected.ifname, ipv6, &mut observed))??;
+    for (setting, wanted) in expected.settings {
+        let found = sysctl::read(setting)?;
+        if found != *wanted {
+            observed.changed_settings.push((setting.clone(), wanted.clone(), found));
+        }
+    }
     if !expected.elements.is_empty() {
         let mut nft = Nft::open()?;
         for owned in expected.elements {

@@ -8,7 +8,7 @@ use crate::{
         mac::Mac,
         result::{IpConfig, Route},
     },
-    config::{IpamConfig, Mode, NativeConfig, NetworkConfig},
+    config::{IpamConfig, LinkConfig, Mode, NativeConfig, NetworkConfig},
     error::Result,
     nft::ruleset::Owner,
     observe,
@@ -59,6 +59,10 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
         host_mac: Mac::local(1),
         sandbox_mac: config.mac().unwrap_or(Mac::local(2)),
         bridge_mac: Mac::local(3),
+        gateway_link: match &network.link {
+            Some(LinkConfig::Bridge(bridge)) => &bridge.bridge,
+            None => "",
+        },
         owner: Owner::attachment(&config.name, "CONTAINER", "eth0"),
     };
     let steps = plan::plan_add(&attach, &ips, &routes, &host)?;

@@ -46,6 +46,8 @@ pub mod code {
     pub const STORE: u32 = 105;
     /// GC removed what it could, and not all.
     pub const GC_INCOMPLETE: u32 = 106;
+    /// Another container has the host port.
+    pub const PORT_TAKEN: u32 = 107;
     /// Nothing better is known (libcni uses the same).
     pub const INTERNAL: u32 = 999;
 }

@@ -31,11 +31,10 @@ pub(super) const KNOWN_ELSEWHERE: &[&str] = &[
 ];
 
 /// Keys of the reference plugins that would change the network, and that groundwork does not serve.
-const UNSERVED: &[&str] =
-    &["ingressPolicy", "sysctl", "mac", "promisc", "allmulti", "txQLen", "ingressRate", "egressRate"];
+const UNSERVED: &[&str] = &["sysctl", "mac", "promisc", "allmulti", "txQLen", "ingressRate", "egressRate"];
 
 /// Capabilities of `runtimeConfig` that groundwork does not serve.
-const UNSERVED_CAPABILITIES: &[&str] = &["portMappings", "bandwidth"];
+const UNSERVED_CAPABILITIES: &[&str] = &["bandwidth"];
 
 /// Refuses what would be left undone in silence. A key with the value that means "not wanted" is no trouble.
 pub(super) fn refuse_unserved(root: &Object<'_>, runtime: Option<&Object<'_>>) -> Result<(), ConfigError> {

@@ -6,12 +6,15 @@
 //! - `type` "bridge" (groundwork called under that name), or any key that only a native network has (`bridge`, `ipam`
 //!   with a `type`, `isGateway`, `ipMasq`, ...; [`bridge::OWN_KEYS`]): groundwork itself, on bridge `cni0` if `bridge`
 //!   does not say otherwise, as the reference plugin's configuration means it;
-//! - else nobody here: the plugin is one of a chain.
+//! - else nobody here: the plugin is one of a chain. What it is asked to do on the link that an earlier plugin made, it
+//!   does: host ports (`type` "portmap", `capabilities.portMappings`), firewall (`type` "firewall", `ingressPolicy`).
 
 pub mod bridge;
 pub mod delegate;
 mod error;
+pub mod firewall;
 pub mod host_local;
+pub mod host_ports;
 pub mod ipam;
 pub mod kernel;
 mod keys;
@@ -30,7 +33,9 @@ pub use self::{
     bridge::BridgeConfig,
     delegate::DelegateConfig,
     error::ConfigError,
+    firewall::{FirewallConfig, IngressPolicy},
     host_local::{HostLocalConfig, Range, RangeSet},
+    host_ports::{HostPortsConfig, PortMapping},
     ipam::{IpamConfig, StaticAddress, StaticConfig},
     kernel::{KernelConfig, LoaderName, LogConfig, LogLevel},
     native::{LinkConfig, NativeConfig},
@@ -83,6 +88,7 @@ impl NetworkConfig {
     pub fn chained_type(&self) -> Option<&str> {
         match &self.mode {
             Mode::Native(native) if native.link.is_none() => Some(&self.plugin_type),
+            Mode::Chained if native::is_later_plugin(&self.plugin_type) => Some(&self.plugin_type),
             _ => None,
         }
     }

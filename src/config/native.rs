@@ -1,8 +1,9 @@
 //! A network that groundwork builds itself: the container's link, its addresses, and what is done with them.
 
 use super::{
-    BridgeConfig, ConfigError, IpamConfig,
+    BridgeConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig,
     bridge::{MTU_IPV6, OWN_KEYS, read_dns},
+    firewall, host_ports,
     ipam::Requests,
 };
 use crate::cni::{
@@ -19,6 +20,10 @@ pub struct NativeConfig {
     pub ipam: Option<IpamConfig>,
     /// `dns`, which replaces the IPAM's when any field is set.
     pub dns: Dns,
+    /// Ports of the host that lead to the container, when such are asked for.
+    pub host_ports: Option<HostPortsConfig>,
+    /// What may reach the container, when that is asked for.
+    pub firewall: Option<FirewallConfig>,
 }
 
 /// How a container is connected, by the reference plugin that does the same.
@@ -35,13 +40,18 @@ impl NativeConfig {
         requests: &Requests<'_>,
         unknown: &mut Vec<UnknownKey>,
     ) -> Result<Option<Self>, ConfigError> {
+        let host_ports = HostPortsConfig::read(root, requests.keys, unknown)?;
+        let firewall = FirewallConfig::read(root)?;
         if !makes_link(root)? {
-            return Ok(None);
+            let later = Self { link: None, ipam: None, dns: Dns::default(), host_ports, firewall };
+            return Ok(later.has_work().then_some(later));
         }
         let config = Self {
             link: Some(LinkConfig::Bridge(BridgeConfig::read(root)?)),
             ipam: IpamConfig::read(root, requests, unknown)?,
             dns: read_dns(root, unknown)?,
+            host_ports,
+            firewall,
         };
         let mtu = config.link.as_ref().and_then(LinkConfig::mtu);
         if mtu.is_some_and(|mtu| mtu < MTU_IPV6) && config.ipam.as_ref().is_some_and(IpamConfig::has_ipv6) {
@@ -55,6 +65,11 @@ impl NativeConfig {
     }
 }
 
+/// Whether the configuration of such a plugin is for what works on a link that an earlier one of the chain made.
+pub(super) fn is_later_plugin(plugin_type: &str) -> bool {
+    [host_ports::PLUGIN, firewall::PLUGIN].contains(&plugin_type)
+}
+
 /// Whether groundwork makes the container's link itself: see the head of the room.
 fn makes_link(root: &Object<'_>) -> Result<bool, FieldError> {
     let has_ipam = root.object("ipam")?.is_some_and(|ipam| !ipam.is_blank());
@@ -63,6 +78,11 @@ fn makes_link(root: &Object<'_>) -> Result<bool, FieldError> {
 }
 
 impl NativeConfig {
+    /// Whether there is anything to do on a link that an earlier plugin of the chain made.
+    const fn has_work(&self) -> bool {
+        self.host_ports.is_some() || self.firewall.is_some()
+    }
+
     /// Whether what the container sends beyond its network is masqueraded.
     #[must_use]
     pub const fn ip_masq(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::ruleset::{Owner, PortName};
 use crate::sys::netlink::Refusal;
 
 /// `std::result::Result` with [`Error`].
@@ -43,6 +44,14 @@ pub enum Error {
         tried: String,
         /// Its answer.
         refusal: Refusal,
+    },
+    /// Somebody else has the host port.
+    #[error("{port} belongs to {}", owner.in_words())]
+    Taken {
+        /// The port.
+        port: PortName,
+        /// Whose it is: NETWORK/CONTAINER/INTERFACE.
+        owner: Owner,
     },
     /// Other programs changed the same table again and again while we tried.
     #[error("cannot {tried}: other programs kept changing the table groundwork")]

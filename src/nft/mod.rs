@@ -1,4 +1,4 @@
-//! nf_tables over netlink: no `nft` and no `iptables` program.
+//! nf_tables over netlink, and connection tracking: no `nft`, `iptables` or `conntrack` program.
 //!
 //! Rules are constant; what changes with containers are elements of hash sets and maps, so that a container more
 //! costs a packet nothing and a transaction a few microseconds. The rules come in parts ([`ruleset::Part`]), each

@@ -1,5 +1,7 @@
 //! Transactions and questions over one netlink socket.
 
+mod flows;
+
 use std::io;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
@@ -11,7 +13,7 @@ use nix::{
 
 use super::{
     error::{Error, Result},
-    ruleset::{Element, Owned, Part, TABLE, Table},
+    ruleset::{Element, Owned, Part, PortName, TABLE, Table},
     wire::{self, Answer, Batch, Content, Purpose, Rules},
 };
 use crate::sys::netlink::{Refusal, extend_acks};
@@ -72,10 +74,11 @@ impl Nft {
 
     /// Adds elements, and the rules that look at them where those are missing or differ, in one transaction.
     ///
-    /// What another owner left under an element's key is replaced: who may have a key is not decided here.
+    /// What another owner left under an element's key is replaced, since an address has one owner at a time; but a host
+    /// port is whoever's it was first. When two ask for it at once, exactly one gets it.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] names what the kernel lacks. Nothing was changed then.
+    /// [`Error::Unsupported`] names what the kernel lacks, [`Error::Taken`] whose the port is. Nothing was changed then.
     pub fn add(&mut self, elements: &[Owned]) -> Result<()> {
         let parts = parts(elements.iter().map(|owned| &owned.element));
         let mut found: Vec<Option<Owned>> = vec![None; elements.len()]; // so it is nearly always
@@ -85,7 +88,10 @@ impl Nft {
             parts.iter().filter(|part| !rules.hold(**part)).for_each(|part| batch.make(*part));
             for (index, (owned, found)) in elements.iter().zip(&found).enumerate() {
                 match found {
-                    Some(found) if found == owned || owned.element.is_shared() => continue,
+                    Some(found) if owned.is_served_by(found) || owned.element.is_shared() => continue,
+                    Some(found) if owned.element.is_kept() && found.owner != owned.owner => {
+                        return Err(Error::Taken { port: PortName(owned.element), owner: found.owner.clone() });
+                    }
                     Some(found) => batch.delete(index, &found.element),
                     None => {}
                 }
@@ -139,7 +145,7 @@ impl Nft {
     /// # Errors
     /// When the kernel cannot be asked.
     pub fn contains(&mut self, owned: &Owned) -> Result<bool> {
-        Ok(self.find([&owned.element])?.into_iter().flatten().any(|found| found == *owned))
+        Ok(self.find([&owned.element])?.into_iter().flatten().any(|found| owned.is_served_by(&found)))
     }
 
     /// What sits under each element's key: the same element, or one with other data, and whose it is.

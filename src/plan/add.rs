@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
-    bridge,
+    bridge, host_ports,
     step::{Place, Setting, Step},
 };
 use crate::{
@@ -33,6 +33,8 @@ pub struct Attach<'a> {
     pub sandbox_mac: Mac,
     /// The bridge's hardware address, if it has to be made.
     pub bridge_mac: Mac,
+    /// The link of the host by which it reaches the container; empty when it is not known.
+    pub gateway_link: &'a str,
     /// Who owns the elements, as nft's comments show it.
     pub owner: Owner,
 }
@@ -125,19 +127,20 @@ pub fn plan_add(
     routes: &[Route],
     host: &ObservedHost,
 ) -> Result<Vec<Step>, PlanError> {
-    let mut steps = match &attach.config.link {
-        Some(LinkConfig::Bridge(bridge)) => bridge::steps(attach, bridge, ips, host)?,
-        None => Vec::new(),
-    };
-    // Before the container can send anything.
+    let mut steps = Vec::new();
+    // First: a host port that is another's is refused before anything is made, and nothing can be sent yet.
     let elements = elements(attach, ips)?;
     if !elements.is_empty() {
-        steps.push(Step::AddElements(
-            elements.into_iter().map(|element| Owned { element, owner: attach.owner.clone() }).collect(),
-        ));
+        steps.push(Step::AddElements(elements.iter().map(|element| Owned::new(*element, &attach.owner)).collect()));
+    }
+    if let Some(LinkConfig::Bridge(bridge)) = &attach.config.link {
+        steps.extend(bridge::steps(attach, bridge, ips, host)?);
     }
     if let Some(link) = &attach.config.link {
         sandbox_steps(attach, link, ips, routes, &mut steps);
+    }
+    if let Some(config) = &attach.config.host_ports {
+        host_ports::steps(config, &elements, attach.gateway_link, &mut steps);
     }
     Ok(steps)
 }
@@ -151,6 +154,9 @@ fn elements(attach: &Attach<'_>, ips: &[IpConfig]) -> Result<Vec<Element>, PlanE
     }
     if attach.config.ip_masq() {
         elements.extend(ips.iter().flat_map(|ip| Element::masquerade(ip.address)));
+    }
+    if let Some(config) = &attach.config.host_ports {
+        elements.extend(host_ports::elements(config, ips));
     }
     Ok(elements)
 }

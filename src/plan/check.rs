@@ -4,7 +4,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::{add::ObservedHost, bridge::gateway_address};
+use super::{add::ObservedHost, bridge::gateway_address, step::Setting};
 use crate::{
     cni::{
         mac::Mac,
@@ -32,6 +32,8 @@ pub struct Expected<'a> {
     pub routes: &'a [Route],
     /// Elements of nf_tables.
     pub elements: &'a [Owned],
+    /// Settings of the host, by their paths below /proc/sys, and their values.
+    pub settings: &'a [(String, String)],
 }
 
 /// What the kernel and the store hold of an attachment.
@@ -51,6 +53,8 @@ pub struct ObservedAttachment {
     pub routes: Vec<RouteEntry>,
     /// Those of the expected elements that are not there.
     pub missing_elements: Vec<Owned>,
+    /// Settings of the host that have another value: path, as it was left, as it is.
+    pub changed_settings: Vec<(String, String, String)>,
     /// What is wrong with the rules that the elements serve; None when they stand.
     pub broken_rules: Option<&'static str>,
     /// Leases that are gone or another's, each with what was found.
@@ -89,6 +93,9 @@ pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Di
             "present",
             "missing",
         );
+    }
+    for (setting, wanted, value) in &observed.changed_settings {
+        found.add(format!("setting {}", Setting(setting.clone())), wanted, value);
     }
     if let Some(problem) = observed.broken_rules {
         let mut tables: Vec<_> = expected.elements.iter().map(|owned| owned.element.part().table()).collect();

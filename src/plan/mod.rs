@@ -3,6 +3,7 @@
 mod add;
 mod bridge;
 mod check;
+mod host_ports;
 pub mod name;
 mod needs;
 mod step;
@@ -14,6 +15,7 @@ pub use self::{
     add::{Attach, ObservedHost, PlanError, plan_add, resolve},
     bridge::refuse_link,
     check::{Difference, Expected, ObservedAttachment, compare},
+    host_ports::{follows, is_udp, misses},
     needs::needs,
     step::{Place, Script, Setting, Step},
 };

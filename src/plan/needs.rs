@@ -1,8 +1,9 @@
 //! Which kernel features a configuration needs, and why.
 
 use crate::{
-    config::{BridgeConfig, LinkConfig, Mode, NativeConfig, NetworkConfig},
+    config::{BridgeConfig, HostPortsConfig, LinkConfig, Mode, NativeConfig, NetworkConfig},
     kernel::feature::{self, Need},
+    nft::ruleset::Protocol,
 };
 
 /// The features without which an ADD of this configuration cannot work, in the order in which they are ensured.
@@ -41,6 +42,23 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
         needs.extend(
             [&feature::NF_TABLES, &feature::NFT_CHAIN_NAT, &feature::NFT_MASQ].map(|feature| Need::new(feature, why)),
         );
+    }
+    if let Some(ports) = config.host_ports.as_ref().filter(|ports| !ports.mappings.is_empty()) {
+        needs.extend(host_port_needs(ports));
+    }
+    needs
+}
+
+fn host_port_needs(ports: &HostPortsConfig) -> Vec<Need> {
+    let why = "host ports (\"portMappings\")";
+    let redirection = [&feature::NF_TABLES, &feature::NFT_CHAIN_NAT, &feature::NFT_NAT, &feature::NFT_FIB];
+    let mut needs: Vec<Need> = redirection.map(|feature| Need::new(feature, why)).into();
+    if ports.snat {
+        let why = "answers of host ports (\"snat\")";
+        needs.extend([&feature::NFT_CT, &feature::NFT_MASQ].map(|feature| Need::new(feature, why)));
+    }
+    if ports.mappings.iter().any(|mapping| mapping.protocol == Protocol::Udp) {
+        needs.push(Need::new(&feature::CONNTRACK, "host ports of UDP (flows to who had them before)"));
     }
     needs
 }

@@ -4,9 +4,10 @@ use std::{fmt, ops::RangeInclusive};
 
 use ipnet::IpNet;
 
+use super::host_ports::EndFlows;
 use crate::{
     cni::{mac::Mac, result::Route},
-    nft::ruleset::Owned,
+    nft::ruleset::{Element, Owned},
     rtnl::values::PortFlags,
 };
 
@@ -152,6 +153,8 @@ pub enum Step {
     },
     /// One nf_tables transaction.
     AddElements(Vec<Owned>),
+    /// End flows to host ports that began before these led to the container.
+    EndFlows(Vec<Element>),
 }
 
 impl Step {
@@ -162,6 +165,17 @@ impl Step {
             Self::SetUp { place, .. } | Self::Sysctl { place, .. } | Self::AddAddress { place, .. } => *place,
             Self::AddRoute { .. } | Self::AwaitDetection { .. } => Place::Sandbox,
             _ => Place::Host,
+        }
+    }
+
+    /// The setting of the host that it changes and that cannot be done without, with its value.
+    #[must_use]
+    pub fn setting(&self) -> Option<(String, String)> {
+        match self {
+            Self::Sysctl { place: Place::Host, setting, value, optional: false } => {
+                Some((setting.0.clone(), (*value).to_owned()))
+            }
+            _ => None,
         }
     }
 
@@ -217,6 +231,12 @@ impl fmt::Display for Step {
             Self::AddElements(elements) => {
                 for (index, element) in elements.iter().enumerate() {
                     write!(f, "{}nft {element}", if index == 0 { "" } else { "\n" })?;
+                }
+                Ok(())
+            }
+            Self::EndFlows(ports) => {
+                for (index, port) in ports.iter().enumerate() {
+                    write!(f, "{}{}", if index == 0 { "" } else { "\n" }, EndFlows(port))?;
                 }
                 Ok(())
             }

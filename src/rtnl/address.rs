@@ -52,6 +52,15 @@ impl Rtnl {
         Ok(messages.iter().filter(|one| one.header.index == link.index).filter_map(unsettled).collect())
     }
 
+    /// Every address of the namespace's links.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn all_addresses(&self) -> Result<Vec<IpAddr>, Error> {
+        let messages = self.collect(self.handle.address().get().execute(), || "ip addr show".into())?;
+        Ok(messages.iter().filter_map(address_of).map(|address| address.addr()).collect())
+    }
+
     /// Adds an address.
     ///
     /// # Errors

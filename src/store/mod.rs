@@ -319,6 +319,26 @@ pub fn networks(state_dir: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+/// Every store of a state folder: for each network, of each plugin that has records.
+///
+/// # Errors
+/// As [`networks`].
+pub fn all(state_dir: &Path) -> Result<Vec<Store>, Error> {
+    let Some(state) = state_folder(state_dir)? else { return Ok(Vec::new()) };
+    let boot = BootId::current()?;
+    let mut stores = Vec::new();
+    for network in networks(state_dir)? {
+        let Some(folder) = state.subfolder(&network)? else { continue };
+        for plugin in folder.names()? {
+            let (Some(folder), Some(attachments)) = (state.subfolder(&network)?, folder.subfolder(&plugin)?) else {
+                continue;
+            };
+            stores.push(Store { folder, attachments, network: network.clone(), boot: boot.clone() });
+        }
+    }
+    Ok(stores)
+}
+
 /// Opens the state folder if it is there, and makes sure that only root and we can have written what lies in it.
 fn state_folder(path: &Path) -> Result<Option<Folder>, Error> {
     let refuse = |reason| Error::Unsafe { path: path.into(), reason };

@@ -54,6 +54,9 @@ pub struct Record {
     /// Elements in the sets and maps of our nftables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elements: Vec<Element>,
+    /// Settings of the host that it needs, by their paths below /proc/sys, and their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<(String, String)>,
     /// The IPAM plugin that was run, to be run again by DEL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipam: Option<Plugin>,
@@ -140,6 +143,7 @@ impl Record {
             addresses: Vec::new(),
             leases: None,
             elements: Vec::new(),
+            settings: Vec::new(),
             ipam: None,
             delegate: None,
             result: None,

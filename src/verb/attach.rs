@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     addresses::{self, Given},
-    detach, records,
+    detach, holders, records,
     stages::{Stage, Stages},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     config::{Attachment, LinkConfig, NativeConfig, NetworkConfig},
     error::{Error, Result},
     kernel::Ready,
-    nft::Nft,
+    nft::{self, Nft},
     observe,
     plan::{self, Attach, Step},
     rtnl::Rtnl,
@@ -86,6 +86,7 @@ impl Site<'_> {
             Some(_) => observe::host_end(rtnl, self.sandbox, &request.ifname)?,
             None => record.host_link.clone(),
         };
+        let gateway_link = self.gateway_link(host_link.as_ref())?;
         let attach = Attach {
             config: native,
             ifname: &request.ifname,
@@ -93,6 +94,7 @@ impl Site<'_> {
             host_mac: host_link.as_ref().map_or_else(random_mac, |link| link.mac),
             sandbox_mac: config.mac().unwrap_or_else(random_mac),
             bridge_mac: random_mac(),
+            gateway_link: &gateway_link,
             owner: record.owner(),
         };
         let ipv6 = given.ips.iter().any(|ip| ip.address.addr().is_ipv6());
@@ -100,6 +102,7 @@ impl Site<'_> {
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
         record.sandbox_mac = native.link.is_some().then_some(attach.sandbox_mac);
         record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
+        record.settings = steps.iter().filter_map(Step::setting).collect();
         store.write(self.lock, record)?;
         let known = observed.bridge.into_iter().chain(observed.gateway).collect();
         let (host, inside) = stages.time(Stage::Apply, || self.run(&steps, known))?;
@@ -116,8 +119,30 @@ impl Site<'_> {
         }
     }
 
-    /// Runs the steps; the links of the host and of the sandbox that are known afterwards.
+    /// The link of the host by which it reaches the container; empty when there is none.
+    fn gateway_link(&self, host_link: Option<&HostLink>) -> Result<String> {
+        match (&self.native.link, host_link) {
+            (Some(LinkConfig::Bridge(bridge)), _) => Ok(bridge.gateway_link()),
+            (None, Some(end)) => observe::gateway_link(self.rtnl, &end.name),
+            (None, None) => Ok(String::new()),
+        }
+    }
+
+    /// Runs the steps, a second time if all that stands in the way is a dead attachment; the links of the host and of
+    /// the sandbox that are known afterwards.
     fn run(&self, steps: &[Step], links: Links) -> Result<(Links, Links)> {
+        match self.run_once(steps, links) {
+            // Elements come first, so nothing else has been done yet.
+            Err(Error::Nft(nft::Error::Taken { owner, .. }))
+                if holders::free(self.config, self.rtnl, &owner, &self.request.path)? =>
+            {
+                self.run_once(steps, Links::default())
+            }
+            done => done,
+        }
+    }
+
+    fn run_once(&self, steps: &[Step], links: Links) -> Result<(Links, Links)> {
         let mut nft = if steps.iter().any(|step| !step.elements().is_empty()) { Some(Nft::open()?) } else { None };
         let mut tools =
             Tools { rtnl: self.rtnl, sandbox: self.sandbox, nft: nft.as_mut(), links, inside: Links::default() };

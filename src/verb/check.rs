@@ -44,6 +44,7 @@ fn check_native(request: &Request, config: &NetworkConfig, native: &NativeConfig
         ips: &ips,
         routes: &routes,
         elements: &record.owned(),
+        settings: &record.settings,
     };
     let mut observed = observe::observe_attachment(&expected, &sandbox)?;
     observed.lost_leases = addresses::lost(&store, &record)?;

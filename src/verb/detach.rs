@@ -7,7 +7,10 @@ use crate::{
     cni::Request,
     config::{Attachment, NativeConfig, NetworkConfig},
     error::{Error, Result},
-    nft::{Nft, ruleset::Owner},
+    nft::{
+        Nft,
+        ruleset::{Element, Family, Flow, Owner, PortName},
+    },
     plan,
     rtnl::Rtnl,
     store::{Lock, Record, Store},
@@ -39,7 +42,17 @@ fn delete_elements(record: &Record) -> Result<Option<Nft>> {
     }
     let Some(mut nft) = Nft::existing()? else { return Ok(None) };
     nft.delete(&record.owned())?;
+    record.elements.iter().filter(|element| plan::is_udp(element)).for_each(|port| end_flows(&mut nft, port));
     Ok(Some(nft))
+}
+
+/// Ends the flows by a host port that is gone; where that cannot be, they end by themselves.
+fn end_flows(nft: &mut Nft, port: &Element) {
+    let Element::HostPort { to, host_port, .. } = port else { return };
+    let follows = |flow: &Flow| plan::follows(flow, port);
+    if let Err(error) = nft.end_udp_flows(Family::of(to.ip()), *host_port, follows) {
+        tracing::warn!("{error}: flows to {} may go on for some minutes", PortName(*port));
+    }
 }
 
 /// Deletes the veth, if the link of its name is still the one that was made: the hardware address tells.

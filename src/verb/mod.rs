@@ -7,6 +7,7 @@ mod check;
 mod del;
 mod detach;
 mod gc;
+mod holders;
 mod records;
 mod stages;
 mod status;

@@ -118,6 +118,12 @@ impl Element {
         matches!(self, Self::IsolatedBridge(_) | Self::SameBridge(_))
     }
 
+    /// Whether who has it keeps it: it is refused to others, while the address of a container has one owner by itself.
+    #[must_use]
+    pub const fn is_kept(&self) -> bool {
+        matches!(self, Self::HostPort { .. })
+    }
+
     /// The part of the rules that looks at it.
     #[must_use]
     pub fn part(&self) -> Part {
@@ -225,6 +231,25 @@ impl fmt::Display for Element {
     }
 }
 
+/// A host port, as a person speaks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortName(pub Element);
+
+impl fmt::Display for PortName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Element::HostPort { host_ip: Some(ip), protocol, host_port, .. } => {
+                write!(f, "host port {}/{protocol}", SocketAddr::new(ip, host_port))
+            }
+            Element::HostPort { host_ip: None, protocol, host_port, to } => {
+                let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+                write!(f, "host port {host_port}/{protocol} of {family}")
+            }
+            other => write!(f, "{other}"),
+        }
+    }
+}
+
 /// An element and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owned {
@@ -240,6 +265,14 @@ impl Owned {
     pub fn new(element: Element, attachment: &Owner) -> Self {
         let owner = if element.is_shared() { attachment.of_network() } else { attachment.clone() };
         Self { element, owner }
+    }
+
+    /// Whether what was found under the key serves as this: it is this, or the same container has the host port by
+    /// another of its networks.
+    #[must_use]
+    pub fn is_served_by(&self, found: &Self) -> bool {
+        self == found
+            || (self.element.is_kept() && self.owner != found.owner && self.owner.shares_container_with(&found.owner))
     }
 }
 

@@ -3,6 +3,7 @@
 mod chains;
 mod element;
 pub mod expression;
+mod flow;
 mod owner;
 mod part;
 
@@ -11,7 +12,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-pub use element::{Element, Owned, Protocol};
+pub use element::{Element, Owned, PortName, Protocol};
+pub use flow::Flow;
 pub use owner::Owner;
 pub use part::{Chain, Hook, Part, Rule, Set};
 
@@ -151,7 +153,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 /// The reverse of [`octets`].
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = || <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     let v6 = || <[u8; 16]>::try_from(bytes).map(IpAddr::from);
     v4().or_else(|_| v6()).ok()

@@ -41,10 +41,27 @@ impl Owner {
         self.0.split('/').next() == Some(&fitting(network, NETWORK))
     }
 
+    /// Whether both are attachments of one container, be it on two networks.
+    #[must_use]
+    pub fn shares_container_with(&self, other: &Self) -> bool {
+        let container = |owner: &Self| owner.0.split('/').nth(1).map(str::to_owned);
+        container(self).is_some_and(|own| container(other) == Some(own))
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_nobody(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// For a sentence.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match &*self.0.splitn(3, '/').collect::<Vec<_>>() {
+            [network, container_id, ifname] => format!("container {container_id} ({ifname} on network {network})"),
+            [""] => "an element of nf_tables that nobody signed".into(),
+            _ => format!("{self}"),
+        }
     }
 
     /// The comment.
@@ -105,6 +122,9 @@ mod tests {
         assert_eq!(Owner::from("podman/x/eth0"), Owner::attachment("podman", "x", "eth0"));
         assert!(Owner::network("podman").is_of("podman"));
         assert_eq!(owner.of_network(), Owner::network("podman"));
+        assert!(owner.shares_container_with(&Owner::attachment("other", &id, "eth1")));
+        assert!(!owner.shares_container_with(&Owner::attachment("podman", "x", "eth0")));
+        assert!(!Owner::network("a").shares_container_with(&Owner::network("a")));
         assert_eq!(Owner::from("podman"), Owner::network("podman"));
         assert!(Owner::default().is_nobody() && !Owner::default().is_of("podman"));
     }

@@ -66,7 +66,7 @@ pub(crate) fn read(mut bytes: &[u8]) -> Result<Vec<Answer<'_>>, String> {
 }
 
 /// Attributes as (type with flags, value).
-fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let [l0, l1, k0, k1, ..] = *rest else { return None };
         let len = usize::from(u16::from_ne_bytes([l0, l1]));
@@ -77,7 +77,7 @@ fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 /// The value of the first attribute of a type.
-fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+pub(super) fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     attributes(bytes).find_map(|(kind, value)| (kind & NLA_TYPE_MASK == wanted).then_some(value))
 }
 

@@ -116,10 +116,10 @@ fn register(index: u8) -> u32 {
 }
 
 /// Attributes being written.
-struct Attributes(Vec<u8>);
+pub(super) struct Attributes(pub(super) Vec<u8>);
 
 impl Attributes {
-    fn put(&mut self, kind: u16, value: &[u8]) {
+    pub(super) fn put(&mut self, kind: u16, value: &[u8]) {
         let len = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
         self.0.extend(len.to_ne_bytes());
         self.0.extend(kind.to_ne_bytes());
@@ -140,7 +140,7 @@ impl Attributes {
         self.nest(kind, |data| data.put(1, bytes));
     }
 
-    fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
+    pub(super) fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
         let start = self.0.len();
         self.put(kind | NLA_F_NESTED, &[]);
         fill(self);

@@ -1,0 +1,81 @@
+//! Ports of the host that lead to a container.
+
+use std::fmt;
+
+use super::{
+    add::sysctl,
+    step::{Place, Setting, Step},
+};
+use crate::{
+    cni::result::IpConfig,
+    config::HostPortsConfig,
+    nft::ruleset::{Element, Flow, Protocol},
+};
+
+/// What nf_tables has to know: the ports lead to the container's first address of each family, as the reference has it.
+pub(super) fn elements(config: &HostPortsConfig, ips: &[IpConfig]) -> Vec<Element> {
+    let mut elements = Vec::new();
+    for ipv4 in [true, false] {
+        let Some(ip) = ips.iter().find(|ip| ip.address.addr().is_ipv4() == ipv4) else { continue };
+        let ports = config.mappings.iter().filter_map(|mapping| {
+            let to = (ip.address.addr(), mapping.container_port).into();
+            Element::host_port(mapping.host_ip, mapping.protocol, mapping.host_port, to)
+        });
+        let before = elements.len();
+        elements.extend(ports);
+        if config.snat && elements.len() > before {
+            elements.extend(Element::host_port_sources(ip.address, config.masq_all));
+        }
+    }
+    elements
+}
+
+/// What else it takes, once the elements are there and the link by which the host reaches the container is: 127.0.0.1
+/// is routed to it, and flows that began before go its way.
+pub(super) fn steps(config: &HostPortsConfig, elements: &[Element], gateway_link: &str, steps: &mut Vec<Step>) {
+    let is_v4 = |element: &Element| matches!(element, Element::HostPort { to, .. } if to.is_ipv4());
+    if config.snat && !gateway_link.is_empty() && elements.iter().any(is_v4) {
+        steps.push(sysctl(Place::Host, Setting::conf("ipv4", gateway_link, "route_localnet"), "1", false));
+    }
+    let udp: Vec<Element> = elements.iter().filter(|element| is_udp(element)).copied().collect();
+    if !udp.is_empty() {
+        steps.push(Step::EndFlows(udp));
+    }
+}
+
+/// Whether it is a host port whose flows outlive what they lead to: nothing in UDP tells its end.
+#[must_use]
+pub fn is_udp(element: &Element) -> bool {
+    matches!(element, Element::HostPort { protocol: Protocol::Udp, .. })
+}
+
+/// Whether a flow to the port began before the port led to its container, and so goes elsewhere. `is_local` tells the
+/// host's own addresses.
+#[must_use]
+pub fn misses(flow: &Flow, element: &Element, is_local: impl Fn(std::net::IpAddr) -> bool) -> bool {
+    let Element::HostPort { host_ip, host_port, to, .. } = element else { return false };
+    let asked = flow.to.ip();
+    flow.to.port() == *host_port
+        && flow.answered_by != *to
+        && asked.is_ipv4() == to.is_ipv4()
+        && host_ip.map_or_else(|| is_local(asked), |ip| ip == asked)
+}
+
+/// Whether a flow goes to a container by the port.
+#[must_use]
+pub fn follows(flow: &Flow, element: &Element) -> bool {
+    let Element::HostPort { host_port, to, .. } = element else { return false };
+    flow.to.port() == *host_port && flow.answered_by == *to
+}
+
+/// The command that ends a port's flows.
+pub(super) struct EndFlows<'a>(pub(super) &'a Element);
+
+impl fmt::Display for EndFlows<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Element::HostPort { host_ip, host_port, protocol, to } = self.0 else { return Ok(()) };
+        let family = if to.is_ipv4() { "ipv4" } else { "ipv6" };
+        write!(f, "conntrack -D -f {family} -p {protocol} --orig-port-dst {host_port}")?;
+        host_ip.map_or(Ok(()), |ip| write!(f, " --orig-dst {ip}"))
+    }
+}
