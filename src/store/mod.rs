@@ -27,10 +27,12 @@ use nix::{
 mod boot;
 pub(crate) mod folder;
 pub(crate) mod lock;
+mod networks;
 mod record;
 
 pub use boot::BootId;
 pub use folder::IoError;
+pub use networks::{all, networks};
 pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, State};
 
 use self::{
@@ -171,6 +173,12 @@ impl Store {
         &self.network
     }
 
+    /// The folder in which the stores of all networks lie.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        self.folder.path().parent().unwrap_or(self.folder.path())
+    }
+
     pub(crate) const fn folder(&self) -> &Folder {
         &self.folder
     }
@@ -305,38 +313,6 @@ fn last_line(content: &[u8]) -> &[u8] {
     let ended = content.iter().rposition(|byte| *byte == b'\n').map_or(content, |end| &content[..end]);
     let lines = ended.rsplit(|byte| *byte == b'\n');
     lines.into_iter().find(|line| !line.is_empty()).unwrap_or(content)
-}
-
-/// The networks of which the state folder holds something.
-///
-/// # Errors
-/// A state folder that is not safe, a file operation that failed.
-pub fn networks(state_dir: &Path) -> Result<Vec<String>, Error> {
-    let Some(state) = state_folder(state_dir)? else { return Ok(Vec::new()) };
-    let mut names = state.names()?;
-    names.retain(|name| check_identifier("network name", name).is_ok());
-    names.sort();
-    Ok(names)
-}
-
-/// Every store of a state folder: for each network, of each plugin that has records.
-///
-/// # Errors
-/// As [`networks`].
-pub fn all(state_dir: &Path) -> Result<Vec<Store>, Error> {
-    let Some(state) = state_folder(state_dir)? else { return Ok(Vec::new()) };
-    let boot = BootId::current()?;
-    let mut stores = Vec::new();
-    for network in networks(state_dir)? {
-        let Some(folder) = state.subfolder(&network)? else { continue };
-        for plugin in folder.names()? {
-            let (Some(folder), Some(attachments)) = (state.subfolder(&network)?, folder.subfolder(&plugin)?) else {
-                continue;
-            };
-            stores.push(Store { folder, attachments, network: network.clone(), boot: boot.clone() });
-        }
-    }
-    Ok(stores)
 }
 
 /// Opens the state folder if it is there, and makes sure that only root and we can have written what lies in it.

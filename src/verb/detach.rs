@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::addresses;
+use super::{addresses, holders};
 use crate::{
     cni::Request,
     config::{Attachment, NativeConfig, NetworkConfig},
@@ -24,7 +24,12 @@ pub(super) fn detach(store: &Store, lock: Lock, record: &Record, path: &[PathBuf
     let mut errors = Vec::new();
     // Elements before leases: an address is never given again while it is masqueraded for its old owner.
     // The socket is closed last: closing waits for the kernel to destroy what was deleted.
-    let nft = delete_elements(record).map_err(|error| errors.push(error));
+    let mut nft = delete_elements(record).map_err(|error| errors.push(error));
+    if let Ok(Some(nft)) = &mut nft
+        && let Err(error) = holders::hand_over(store, record, nft)
+    {
+        tracing::warn!("{error}: `groundwork repair` gives host ports to the container's other networks");
+    }
     errors.extend(delete_host_link(record).err());
     if errors.is_empty() {
         errors.extend(addresses::release(store, record, path).err());

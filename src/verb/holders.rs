@@ -1,4 +1,4 @@
-//! Who has what only one attachment can have.
+//! Who has a host port, which only one attachment can have.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,12 @@ use super::{attach, detach};
 use crate::{
     config::NetworkConfig,
     error::Result,
-    nft::ruleset::Owner,
+    nft::{
+        Nft,
+        ruleset::{Element, Owner},
+    },
     rtnl::Rtnl,
-    store::{self, Store},
+    store::{self, Record, State, Store},
 };
 
 /// Undoes the attachment of an owner if it is dead for sure; whether anything was undone.
@@ -38,4 +41,26 @@ fn free_in(store: &Store, rtnl: &Rtnl, owner: &Owner, path: &[PathBuf]) -> Resul
         }
     }
     Ok(freed)
+}
+
+/// Gives the host ports that a record leaves to the container's other networks that were given the same ones: a runtime
+/// sends each network of a container all of its ports.
+pub(super) fn hand_over(store: &Store, left: &Record, nft: &mut Nft) -> Result<()> {
+    if !left.elements.iter().any(Element::is_kept) {
+        return Ok(());
+    }
+    for heirs in store::all(store.state_dir())? {
+        for attachment in heirs.list()?.into_iter().filter(|heir| heir.container_id == left.container_id) {
+            if heirs.network() == left.network && attachment.ifname == left.ifname {
+                continue;
+            }
+            let Some(heir) = heirs.read(&attachment)?.filter(|heir| heir.state == State::Added) else { continue };
+            let mut ports = heir.owned();
+            ports.retain(|owned| {
+                owned.element.is_kept() && left.elements.iter().any(|port| port.clashes(&owned.element))
+            });
+            nft.add(&ports)?;
+        }
+    }
+    Ok(())
 }

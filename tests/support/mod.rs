@@ -69,6 +69,11 @@ impl Host {
     #[track_caller]
     pub fn sandbox(&self, name: &str) -> Sandbox<'_> {
         self.sh(&format!("ip netns add {name}"));
+        self.named(name)
+    }
+
+    /// The sandbox of that name, as another call of a runtime names it.
+    pub fn named(&self, name: &str) -> Sandbox<'_> {
         Sandbox {
             host: self,
             container: name.into(),

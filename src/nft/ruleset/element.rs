@@ -124,6 +124,12 @@ impl Element {
         matches!(self, Self::HostPort { .. })
     }
 
+    /// Whether both cannot be there: they have one key.
+    #[must_use]
+    pub fn clashes(&self, other: &Self) -> bool {
+        self.set() == other.set() && self.key() == other.key()
+    }
+
     /// The part of the rules that looks at it.
     #[must_use]
     pub fn part(&self) -> Part {

@@ -39,14 +39,14 @@ impl Nft {
         let number = self.next();
         self.send(&wire::end_flow(number, family, name), TRIED)?;
         loop {
-            for answer in self.receive(0, TRIED)?.into_iter().filter(|answer| answer.number == number) {
-                return match answer.content {
-                    // It ended by itself.
-                    Content::Refused(refusal) if refusal.errno != Errno::ENOENT => {
-                        Err(Error::Refused { tried: TRIED.into(), refusal })
-                    }
-                    _ => Ok(()),
-                };
+            let answer = self.receive(0, TRIED)?.into_iter().find(|answer| answer.number == number);
+            match answer.map(|answer| answer.content) {
+                None => {}
+                // ENOENT: it ended by itself.
+                Some(Content::Refused(refusal)) if refusal.errno != Errno::ENOENT => {
+                    return Err(Error::Refused { tried: TRIED.into(), refusal });
+                }
+                Some(_) => return Ok(()),
             }
         }
     }

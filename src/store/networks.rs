@@ -1,0 +1,37 @@
+//! What a state folder holds.
+
+use std::path::Path;
+
+use super::{BootId, Error, Store, check_identifier, state_folder};
+
+/// The networks of which the state folder holds something.
+///
+/// # Errors
+/// A state folder that is not safe, a file operation that failed.
+pub fn networks(state_dir: &Path) -> Result<Vec<String>, Error> {
+    let Some(state) = state_folder(state_dir)? else { return Ok(Vec::new()) };
+    let mut names = state.names()?;
+    names.retain(|name| check_identifier("network name", name).is_ok());
+    names.sort();
+    Ok(names)
+}
+
+/// Every store of a state folder: for each network, of each plugin that has records.
+///
+/// # Errors
+/// As [`networks`].
+pub fn all(state_dir: &Path) -> Result<Vec<Store>, Error> {
+    let Some(state) = state_folder(state_dir)? else { return Ok(Vec::new()) };
+    let boot = BootId::current()?;
+    let mut stores = Vec::new();
+    for network in networks(state_dir)? {
+        let Some(folder) = state.subfolder(&network)? else { continue };
+        for plugin in folder.names()? {
+            let (Some(folder), Some(attachments)) = (state.subfolder(&network)?, folder.subfolder(&plugin)?) else {
+                continue;
+            };
+            stores.push(Store { folder, attachments, network: network.clone(), boot: boot.clone() });
+        }
+    }
+    Ok(stores)
+}
