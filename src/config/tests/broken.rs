@@ -9,12 +9,12 @@ use crate::{
     config::NetworkConfig,
 };
 
-fn document(error: ConfigError) -> ErrorDocument {
+pub(super) fn document(error: ConfigError) -> ErrorDocument {
     Error::from(error).document(Version::V1_0_0)
 }
 
 /// Puts each value in its place in turn, and looks at the code and the path of the error.
-fn each_is_refused(base: &Value, cases: &[(&str, Value, u32, &str)]) {
+pub(super) fn each_is_refused(base: &Value, cases: &[(&str, Value, u32, &str)]) {
     parse(base).unwrap();
     for (pointer, value, code, says) in cases {
         let error = parse(&with(base, pointer, value.clone())).expect_err(&format!("{pointer} = {value}"));
@@ -360,44 +360,4 @@ fn verbs_of_later_versions() {
 fn a_long_value_is_shortened_in_the_error() {
     let error = parse(&with(&native(), "/logLevel", json!("ü".repeat(1000)))).unwrap_err().to_string();
     assert!(error.len() < 400 && error.contains("..."), "{error}");
-}
-
-#[test]
-fn keys_of_host_ports_and_firewall() {
-    let mapping = json!({ "hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "192.0.2.1" });
-    let base = with(&native(), "/runtimeConfig/portMappings", json!([mapping, mapping]));
-    let base = with(&base, "/ingressPolicy", json!("same-bridge"));
-    each_is_refused(
-        &base,
-        &[
-            ("/runtimeConfig/portMappings", json!({}), 6, "`runtimeConfig.portMappings`"),
-            ("/runtimeConfig/portMappings/0", json!(80), 6, "`runtimeConfig.portMappings[0]`"),
-            (
-                "/runtimeConfig/portMappings/1/hostPort",
-                json!(0),
-                7,
-                "`runtimeConfig.portMappings[1].hostPort` is 0: expected a port, 1 to 65535",
-            ),
-            ("/runtimeConfig/portMappings/0/hostPort", json!(65536), 7, "portMappings[0].hostPort` is 65536"),
-            ("/runtimeConfig/portMappings/0/hostPort", json!("80"), 6, "portMappings[0].hostPort`"),
-            ("/runtimeConfig/portMappings/0/hostPort", Value::Null, 7, "portMappings[0].hostPort` is missing"),
-            ("/runtimeConfig/portMappings/0/containerPort", json!(-1), 7, "portMappings[0].containerPort` is -1"),
-            ("/runtimeConfig/portMappings/0/protocol", json!("icmp"), 7, "expected tcp, udp or sctp"),
-            ("/runtimeConfig/portMappings/0/hostIP", json!("localhost"), 7, "portMappings[0].hostIP`"),
-            (
-                "/runtimeConfig/portMappings/1/containerPort",
-                json!(81),
-                7,
-                "`runtimeConfig.portMappings[1].hostPort` is 8080: expected a port that is not mapped twice: it goes to \
-                 containerPort 80 already",
-            ),
-            ("/snat", json!("no"), 6, "`snat`"),
-            ("/masqAll", json!(1), 6, "`masqAll`"),
-            ("/conditionsV4", json!(["-s", "192.0.2.0/24"]), 2, "`conditionsV4` is [\"-s\",\"192.0.2.0/24\"]"),
-            ("/conditionsV6", json!(["-s", "2001:db8::/32"]), 2, "`conditionsV6`"),
-            ("/ingressPolicy", json!("closed"), 7, "expected open, same-bridge or isolated"),
-        ],
-    );
-    let both = with(&with(&base, "/markMasqBit", json!(3)), "/externalSetMarkChain", json!("KUBE-MARK-MASQ"));
-    assert_eq!(document(parse(&both).unwrap_err()).code, 7);
 }

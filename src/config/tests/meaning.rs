@@ -9,12 +9,8 @@ use super::{
 };
 use crate::{
     cni::{Verb, Version, mac::Mac},
-    config::{
-        Attachment, HostPortsConfig, IngressPolicy, IpamConfig, LoaderName, LogLevel, Mode, NetworkConfig, PortMapping,
-        Range, UnknownKey, Vlans,
-    },
+    config::{Attachment, IpamConfig, LoaderName, LogLevel, Mode, NetworkConfig, Range, UnknownKey, Vlans},
     kernel::feature::FeatureRef,
-    nft::ruleset::Protocol,
 };
 
 fn ip(text: &str) -> IpAddr {
@@ -250,53 +246,4 @@ fn unknown_keys_are_reported_with_what_they_may_mean() {
     );
     let stray = json!({ "name": "n", "ipam": { "type": "host-local", "gateway": "10.1.2.9", "ranges": [[{ "subnet": "10.1.2.0/24" }]] } });
     assert_eq!(unknown(&stray), [key("ipam.gateway", None)], "a gateway without its subnet is not read");
-}
-
-#[test]
-fn host_ports_are_asked_for_by_type_capability_or_mappings() {
-    let ports = |config: Value| match parse(&config).unwrap().mode {
-        Mode::Native(native) => native.host_ports.map(|ports| (native.link.is_some(), ports)),
-        _ => None,
-    };
-    let base = json!({ "cniVersion": "1.0.0", "name": "n", "type": "groundwork" });
-    assert_eq!(ports(base.clone()), None);
-    for (pointer, value) in [("/type", json!("portmap")), ("/capabilities", json!({ "portMappings": true }))] {
-        let (makes_link, ports) = ports(with(&base, pointer, value)).unwrap();
-        assert!(!makes_link && ports.mappings.is_empty() && ports.snat && !ports.masq_all);
-    }
-    // As containerd's CRI writes it.
-    let sent = json!({ "PortMappings": [{ "HostPort": 53, "ContainerPort": 5353, "Protocol": "UDP", "HostIP": "" }] });
-    let config = with(&with(&base, "/runtimeConfig", sent), "/snat", json!(false));
-    let (makes_link, ports) = ports(config).unwrap();
-    let expected = PortMapping { host_ip: None, protocol: Protocol::Udp, host_port: 53, container_port: 5353 };
-    assert!(!makes_link && !ports.snat && ports.mappings == [expected], "{ports:?}");
-    let (makes_link, ports) = ports_of(&with(
-        &native(),
-        "/runtimeConfig/portMappings",
-        json!([{
-            "hostPort": 80, "containerPort": 8080, "hostIP": "::",
-        }]),
-    ));
-    assert!(makes_link && ports.mappings[0].host_ip == Some("::".parse().unwrap()), "{ports:?}");
-}
-
-fn ports_of(config: &Value) -> (bool, HostPortsConfig) {
-    let config = parse(config).unwrap();
-    let native = native_of(&config);
-    (native.link.is_some(), native.host_ports.clone().unwrap())
-}
-
-#[test]
-fn a_firewall_is_asked_for_by_type_or_key() {
-    let policy = |config: Value| match parse(&config).unwrap().mode {
-        Mode::Native(native) => native.firewall.map(|firewall| firewall.ingress),
-        _ => None,
-    };
-    let base = json!({ "cniVersion": "1.0.0", "name": "n", "type": "firewall" });
-    assert_eq!(policy(base.clone()), Some(IngressPolicy::Open));
-    assert_eq!(policy(with(&base, "/ingressPolicy", json!("isolated"))), Some(IngressPolicy::Isolated));
-    assert_eq!(policy(native()), None);
-    assert_eq!(policy(with(&native(), "/ingressPolicy", json!(""))), None);
-    assert_eq!(policy(with(&native(), "/ingressPolicy", json!("open"))), Some(IngressPolicy::Open));
-    assert_eq!(policy(with(&native(), "/firewalldZone", json!("trusted"))), Some(IngressPolicy::Open));
 }

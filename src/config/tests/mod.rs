@@ -2,6 +2,7 @@
 
 mod broken;
 mod examples;
+mod exposure;
 mod lenient;
 mod meaning;
 mod properties;
