@@ -23,6 +23,9 @@ pub enum Error {
         /// Of `send(2)` or `recv(2)`.
         source: io::Error,
     },
+    /// The kernel has no nf_tables, and none that it could load by itself.
+    #[error("the kernel has no nf_tables (module nf_tables): {0}")]
+    Absent(Refusal),
     /// The kernel has nf_tables, but lacks what a rule is made of.
     #[error(
         "the kernel lacks {}, which `{needed_by}` needs (module {}): {refusal}",

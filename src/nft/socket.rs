@@ -18,6 +18,8 @@ use super::{
 };
 use crate::sys::netlink::{Refusal, extend_acks};
 
+/// What is tried, for errors.
+const FIND: &str = "find elements";
 /// How often a transaction is tried while other programs change what it is about.
 const ATTEMPTS: usize = 10;
 /// Messages in a transaction that certainly fit, with the kernel's answers, into a socket's usual buffers.
@@ -74,8 +76,10 @@ impl Nft {
 
     /// Adds elements, and the rules that look at them where those are missing or differ, in one transaction.
     ///
-    /// What another owner left under an element's key is replaced, since an address has one owner at a time; but a host
-    /// port is whoever's it was first. When two ask for it at once, exactly one gets it.
+    /// What another owner left under an element's key is replaced, since an address has one owner at a time: of two
+    /// containers with one address, in networks that do not know of each other, the later one is masqueraded as its
+    /// own network asks, and when it goes the other is not until it is added again. But a host port is whoever's it was
+    /// first: when two ask for it at once, exactly one gets it.
     ///
     /// # Errors
     /// [`Error::Unsupported`] names what the kernel lacks, [`Error::Taken`] whose the port is. Nothing was changed then.
@@ -153,7 +157,6 @@ impl Nft {
     /// # Errors
     /// When the kernel cannot be asked.
     pub fn find<'a>(&mut self, elements: impl IntoIterator<Item = &'a Element>) -> Result<Vec<Option<Owned>>> {
-        const TRIED: &str = "find elements";
         let first = self.number;
         let mut request = Vec::new();
         let mut found = Vec::new();
@@ -161,25 +164,42 @@ impl Nft {
             wire::ask_element(&mut request, self.next(), element);
             found.push(None);
         }
-        let mut open = found.len();
-        if open > 0 {
-            self.send(&request, TRIED)?;
+        if found.is_empty() {
+            return Ok(found);
         }
+        self.send(&request, FIND)?;
+        match self.found(first, &mut found) {
+            // A key that does not fit its set, or no nf_tables at all.
+            Err(Error::Refused { refusal, .. }) if refusal.errno == Errno::EINVAL && self.is_absent() => Ok(found),
+            read => read.map(|()| found),
+        }
+    }
+
+    /// Reads the answers to the questions that are numbered from `first`.
+    fn found(&mut self, first: u32, found: &mut [Option<Owned>]) -> Result<()> {
+        let mut open = found.len();
+        let mut refused = None;
         while open > 0 {
-            for answer in self.receive(0, TRIED)? {
+            for answer in self.receive(0, FIND)? {
                 let index = slot(answer.number, first);
                 let Some(slot) = index.and_then(|index| found.get_mut(index)) else { continue };
                 open -= 1;
                 match answer.content {
                     Content::Object(object) => *slot = wire::element(object).next(),
-                    Content::Refused(refusal) if refusal.errno != Errno::ENOENT => {
-                        return Err(Error::Refused { tried: TRIED.into(), refusal });
-                    }
+                    Content::Refused(refusal) if refusal.errno != Errno::ENOENT => refused = Some(refusal),
                     _ => {}
                 }
             }
         }
-        Ok(found)
+        refused.map_or(Ok(()), |refusal| Err(Error::Refused { tried: FIND.into(), refusal }))
+    }
+
+    /// Whether the kernel has no nf_tables.
+    fn is_absent(&mut self) -> bool {
+        matches!(
+            self.dump(|number| wire::ask_sets(number, Table::Inet), "list sets", |_| vec![()]),
+            Err(Error::Absent(_))
+        )
     }
 
     /// All elements of ours, whoever added them.
@@ -190,7 +210,11 @@ impl Nft {
         let mut elements = Vec::new();
         for table in [Table::Inet, Table::Bridge] {
             let ask = |number| wire::ask_sets(number, table);
-            for set in self.dump(ask, "list sets", |set| wire::set_name(set).into_iter().collect())? {
+            let sets = match self.dump(ask, "list sets", |set| wire::set_name(set).into_iter().collect()) {
+                Err(Error::Absent(_)) => continue,
+                sets => sets?,
+            };
+            for set in sets {
                 let ask = |number| wire::ask_elements(number, table, &set);
                 elements.extend(self.dump(ask, "list elements", |object| wire::element(object).collect())?);
             }
@@ -204,11 +228,16 @@ impl Nft {
     /// When the kernel cannot be asked.
     pub fn base<'a>(&mut self, elements: impl IntoIterator<Item = &'a Element>) -> Result<Base> {
         let parts = parts(elements);
-        let rules = self.rules(&parts)?;
-        Ok(match parts.iter().all(|part| rules.hold(*part)) {
-            true => Base::Current,
-            false if rules.is_empty() => Base::Absent,
-            false => Base::Outdated,
+        let rules = match self.rules(&parts) {
+            Err(Error::Absent(_)) => Rules::default(),
+            rules => rules?,
+        };
+        Ok(if parts.iter().all(|part| rules.hold(*part)) {
+            Base::Current
+        } else if parts.iter().any(|part| rules.hold_any(*part)) {
+            Base::Outdated
+        } else {
+            Base::Absent
         })
     }
 
@@ -292,6 +321,10 @@ impl Nft {
                     match answer.content {
                         Content::Object(object) => found.extend(read(object)),
                         Content::Done if interrupted => continue 'again,
+                        // Nobody answers for nf_tables; its own lists have nothing to object to.
+                        Content::Refused(refusal) if refusal.errno == Errno::EINVAL => {
+                            return Err(Error::Absent(refusal));
+                        }
                         Content::Refused(refusal) if refusal.errno != Errno::ENOENT => {
                             return Err(Error::Refused { tried: tried.into(), refusal });
                         }
@@ -351,5 +384,24 @@ fn refused(purpose: Option<&Purpose>, refusal: Refusal, elements: &[Owned], verb
             Error::Refused { tried: element.unwrap_or_default(), refusal }
         }
         None => Error::Refused { tried: "nft (the transaction as a whole)".into(), refusal },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nft::error::Lacking;
+
+    #[test]
+    fn what_the_kernel_lacks_is_told_from_what_is_not_there() {
+        let purpose = |lacking| Purpose::Base { command: "add rule inet groundwork c masquerade".into(), lacking };
+        let error = |purpose, errno: Errno| refused(Some(&purpose), errno.into(), &[], "add");
+        let lacking = vec![Lacking::Expression("masq")];
+        assert!(
+            matches!(error(purpose(lacking.clone()), Errno::ENOENT), Error::Unsupported { lacking: said, .. } if said == lacking)
+        );
+        assert!(matches!(error(purpose(lacking), Errno::EINVAL), Error::Refused { .. }));
+        assert!(matches!(error(purpose(vec![]), Errno::ENOENT), Error::Refused { .. }));
+        assert!(matches!(error(Purpose::Add(0), Errno::ENOENT), Error::Refused { .. }));
     }
 }

@@ -130,6 +130,54 @@ fn fifty_first_uses_at_once_make_the_rules_once() {
 }
 
 #[test]
+fn whoever_flushes_meanwhile_nobody_fails() {
+    in_new_netns(|| {
+        let netns = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+        let enter = || nix::sched::setns(&netns, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        thread::scope(|scope| {
+            for index in 0..6u8 {
+                scope.spawn(move || {
+                    enter();
+                    let mut nft = nft();
+                    let own = masquerade(&format!("10.22.0.{}/24", index + 2), &format!("net/{index}/eth0"));
+                    for _ in 0..100 {
+                        nft.add(&own).unwrap();
+                        nft.list().unwrap();
+                        nft.delete(&own).unwrap();
+                    }
+                });
+            }
+            scope.spawn(|| {
+                enter();
+                for command in ["flush ruleset", "delete table inet groundwork", "flush chain inet groundwork masq4_24"]
+                {
+                    sh(&format!("for i in 1 2 3 4 5 6 7 8 9 10; do nft {command} 2>/dev/null; done; true"));
+                }
+            });
+        });
+        nft().add(&masquerade("10.22.0.2/24", "net/0/eth0")).unwrap();
+        assert_eq!((nft().list().unwrap().len(), rules()), (2, 1));
+    });
+}
+
+#[test]
+fn two_hundred_networks_share_the_rules() {
+    in_new_netns(|| {
+        let mut nft = nft();
+        for index in 0..200 {
+            nft.add(&masquerade(&format!("10.{index}.0.5/24"), &format!("net{index}/ctr/eth0"))).unwrap();
+        }
+        // Networks may lie in each other, and one address in two of them: the later one has it.
+        nft.add(&masquerade("10.0.0.6/8", "wide/ctr/eth0")).unwrap();
+        nft.add(&masquerade("10.7.0.5/24", "late/ctr/eth0")).unwrap();
+        assert_eq!((nft.list().unwrap().len(), rules()), (402, 2));
+        let mut of_late = nft.list().unwrap();
+        of_late.retain(|owned| owned.owner.is_of("late"));
+        assert_eq!(of_late.len(), 2);
+    });
+}
+
+#[test]
 fn a_thousand_elements_go_in_one_transaction_and_come_back() {
     in_new_netns(|| {
         let address = |index: usize| format!("10.{}.{}.5/24", index / 250, index % 250);

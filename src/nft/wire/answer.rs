@@ -143,9 +143,9 @@ impl Rules {
         }
     }
 
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether they hold any rule of a part's chains.
+    pub(crate) fn hold_any(&self, part: Part) -> bool {
+        part.chain_names().into_iter().any(|chain| self.0.contains_key(&(part.table(), chain)))
     }
 
     /// Whether they hold all rules of a part, and no other rule is in its chains.
@@ -173,4 +173,119 @@ fn covers(found: &[u8], ours: &[u8]) -> bool {
             // What has no attributes of its own, as a plain masq, is told without the empty list.
             || (kind & NLA_F_NESTED != 0 && value.is_empty())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::nft::wire::Batch;
+
+    fn masquerade() -> Owned {
+        Owned { element: Element::Masquerade("10.22.0.5/24".parse().unwrap()), owner: "net/ctr/eth0".into() }
+    }
+
+    fn host_port() -> Owned {
+        let to = "[fd00::5]:80".parse().unwrap();
+        let element = Element::host_port(None, crate::nft::ruleset::Protocol::Udp, 53, to).unwrap();
+        Owned { element, owner: "net/ctr/eth0".into() }
+    }
+
+    /// A batch of an element and the rules that it needs.
+    fn batch(owned: &Owned) -> Vec<u8> {
+        let mut batch = Batch::new(7);
+        batch.make(owned.element.part());
+        batch.add(0, owned);
+        batch.finish().0
+    }
+
+    fn objects(bytes: &[u8]) -> Vec<&[u8]> {
+        let answers = read(bytes).unwrap().into_iter();
+        answers
+            .filter_map(|answer| if let Content::Object(object) = answer.content { Some(object) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn what_we_send_is_read_as_the_kernel_would_tell_it() {
+        for owned in [masquerade(), host_port()] {
+            let bytes = batch(&owned);
+            assert_eq!(objects(&bytes).into_iter().flat_map(element).collect::<Vec<_>>(), vec![owned.clone()]);
+            let part = owned.element.part();
+            let mut rules = Rules::default();
+            assert!(!rules.hold(part) && !rules.hold_any(part));
+            // A rule is told by its chain and expressions, which no other message has where a rule has them.
+            let told = objects(&bytes).into_iter().filter_map(rule).filter(|(_, expressions)| expressions.len() > 8);
+            rules.extend(part.table(), told.collect());
+            assert!(rules.hold(part) && rules.hold_any(part));
+            rules.0.values_mut().next().unwrap().pop();
+            assert!(!rules.hold(part) && rules.hold_any(part));
+        }
+    }
+
+    #[test]
+    fn a_rule_may_be_told_with_more_but_not_with_less_or_else() {
+        let expressions = &masquerade().element.part().chains()[0].rules[0].expressions;
+        let ours = encode(expressions);
+        assert!(same_rule(&ours, &ours));
+        assert!(!same_rule(&ours, &encode(&expressions[1..])) && !same_rule(&encode(&expressions[1..]), &ours));
+        for index in 0..expressions.len() {
+            let mut other = expressions.clone();
+            let last = other.len() - 1;
+            other.swap(index, (index + 1) % last);
+            assert!(!same_rule(&ours, &encode(&other)), "{index}");
+        }
+        // NFTA_META_DREG and _KEY, then an attribute that we never write.
+        let meta = [8u8, 0, 1, 0, 0, 0, 0, 1, 8, 0, 2, 0, 0, 0, 0, 15];
+        let more = [&meta[..], &[8, 0, 9, 0, 0, 0, 0, 1]].concat();
+        assert!(covers(&more, &meta) && !covers(&meta, &more));
+    }
+
+    #[test]
+    fn refusals_keep_what_the_kernel_said() {
+        // A 36-byte NLMSG_ERROR of number 9, ENOENT, with the capped header that it echoes.
+        let mut bytes = vec![36, 0, 0, 0, 2, 0, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend((-2i32).to_ne_bytes());
+        bytes.extend([0; 16]);
+        let refusal = Refusal::from(nix::errno::Errno::ENOENT);
+        let refused = Answer { number: 9, interrupted: false, content: Content::Refused(refusal) };
+        assert_eq!(read(&bytes).unwrap(), [refused]);
+        bytes[16..20].fill(0);
+        let done = Answer { number: 9, interrupted: false, content: Content::Acknowledged };
+        assert_eq!(read(&bytes).unwrap(), [done]);
+        assert!(read(&bytes[..35]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(bytes: Vec<u8>, kind: u16) {
+            let mut message = bytes.clone();
+            message.splice(0..0, [16, 0, 0, 0].into_iter().chain(kind.to_ne_bytes()).chain([0; 10]));
+            let len = u32::try_from(message.len()).unwrap();
+            message[..4].copy_from_slice(&len.to_ne_bytes());
+            for bytes in [&bytes, &message] {
+                for answer in read(bytes).unwrap_or_default() {
+                    if let Content::Object(object) = answer.content {
+                        drop((set_name(object), rule(object), element(object).count()));
+                    }
+                }
+                same_rule(bytes, bytes);
+                comment(bytes);
+            }
+        }
+
+        #[test]
+        fn no_change_to_what_we_read_is_too_strange(at in 0usize..400, to: u8, cut in 0usize..400) {
+            let mut bytes = batch(&host_port());
+            let len = bytes.len();
+            bytes[at % len] = to;
+            bytes.truncate(len - cut % len);
+            for answer in read(&bytes).unwrap_or_default() {
+                if let Content::Object(object) = answer.content {
+                    drop((set_name(object), rule(object), element(object).count()));
+                }
+            }
+        }
+    }
 }
