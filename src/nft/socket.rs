@@ -1,6 +1,7 @@
-//! Transactions and questions over one netlink socket.
+//! Transactions, and questions, over one netlink socket.
 
 mod flows;
+mod questions;
 
 use std::io;
 
@@ -13,13 +14,11 @@ use nix::{
 
 use super::{
     error::{Error, Result},
-    ruleset::{Element, Owned, Part, PortName, TABLE, Table},
-    wire::{self, Answer, Batch, Content, Purpose, Rules},
+    ruleset::{Element, Owned, Part, PortName, TABLE},
+    wire::{self, Answer, Batch, Content, Purpose},
 };
 use crate::sys::netlink::{Refusal, extend_acks};
 
-/// What is tried, for errors.
-const FIND: &str = "find elements";
 /// How often a transaction is tried while other programs change what it is about.
 const ATTEMPTS: usize = 10;
 /// Messages in a transaction that certainly fit, with the kernel's answers, into a socket's usual buffers.
@@ -144,120 +143,6 @@ impl Nft {
         Err(Error::Contended { tried: "delete elements".into() })
     }
 
-    /// Whether the element is there and this owner's.
-    ///
-    /// # Errors
-    /// When the kernel cannot be asked.
-    pub fn contains(&mut self, owned: &Owned) -> Result<bool> {
-        Ok(self.find([&owned.element])?.into_iter().flatten().any(|found| owned.is_served_by(&found)))
-    }
-
-    /// What sits under each element's key: the same element, or one with other data, and whose it is.
-    ///
-    /// # Errors
-    /// When the kernel cannot be asked.
-    pub fn find<'a>(&mut self, elements: impl IntoIterator<Item = &'a Element>) -> Result<Vec<Option<Owned>>> {
-        let first = self.number;
-        let mut request = Vec::new();
-        let mut found = Vec::new();
-        for element in elements {
-            wire::ask_element(&mut request, self.next(), element);
-            found.push(None);
-        }
-        if found.is_empty() {
-            return Ok(found);
-        }
-        self.send(&request, FIND)?;
-        match self.found(first, &mut found) {
-            // A key that does not fit its set, or no nf_tables at all.
-            Err(Error::Refused { refusal, .. }) if refusal.errno == Errno::EINVAL && self.is_absent() => Ok(found),
-            read => read.map(|()| found),
-        }
-    }
-
-    /// Reads the answers to the questions that are numbered from `first`.
-    fn found(&mut self, first: u32, found: &mut [Option<Owned>]) -> Result<()> {
-        let mut open = found.len();
-        let mut refused = None;
-        while open > 0 {
-            for answer in self.receive(0, FIND)? {
-                let index = slot(answer.number, first);
-                let Some(slot) = index.and_then(|index| found.get_mut(index)) else { continue };
-                open -= 1;
-                match answer.content {
-                    Content::Object(object) => *slot = wire::element(object).next(),
-                    Content::Refused(refusal) if refusal.errno != Errno::ENOENT => refused = Some(refusal),
-                    _ => {}
-                }
-            }
-        }
-        refused.map_or(Ok(()), |refusal| Err(Error::Refused { tried: FIND.into(), refusal }))
-    }
-
-    /// Whether the kernel has no nf_tables.
-    fn is_absent(&mut self) -> bool {
-        matches!(
-            self.dump(|number| wire::ask_sets(number, Table::Inet), "list sets", |_| vec![()]),
-            Err(Error::Absent(_))
-        )
-    }
-
-    /// All elements of ours, whoever added them.
-    ///
-    /// # Errors
-    /// When the kernel cannot be asked.
-    pub fn list(&mut self) -> Result<Vec<Owned>> {
-        let mut elements = Vec::new();
-        for table in [Table::Inet, Table::Bridge] {
-            let ask = |number| wire::ask_sets(number, table);
-            let sets = match self.dump(ask, "list sets", |set| wire::set_name(set).into_iter().collect()) {
-                Err(Error::Absent(_)) => continue,
-                sets => sets?,
-            };
-            for set in sets {
-                let ask = |number| wire::ask_elements(number, table, &set);
-                elements.extend(self.dump(ask, "list elements", |object| wire::element(object).collect())?);
-            }
-        }
-        Ok(elements)
-    }
-
-    /// Whether the rules that these elements need are there, word for word.
-    ///
-    /// # Errors
-    /// When the kernel cannot be asked.
-    pub fn base<'a>(&mut self, elements: impl IntoIterator<Item = &'a Element>) -> Result<Base> {
-        let parts = parts(elements);
-        let rules = match self.rules(&parts) {
-            Err(Error::Absent(_)) => Rules::default(),
-            rules => rules?,
-        };
-        Ok(if parts.iter().all(|part| rules.hold(*part)) {
-            Base::Current
-        } else if parts.iter().any(|part| rules.hold_any(*part)) {
-            Base::Outdated
-        } else {
-            Base::Absent
-        })
-    }
-
-    /// The rules of the tables that parts are in; of a table only those of one chain when that is all it takes.
-    fn rules(&mut self, parts: &[Part]) -> Result<Rules> {
-        let mut rules = Rules::default();
-        for table in [Table::Inet, Table::Bridge] {
-            let chains: Vec<_> =
-                parts.iter().filter(|part| part.table() == table).flat_map(|part| part.chain_names()).collect();
-            let chain = match &*chains {
-                [] => continue,
-                [chain] => Some(&**chain),
-                _ => None,
-            };
-            let ask = |number| wire::ask_rules(number, table, chain);
-            rules.extend(table, self.dump(ask, "list rules", |object| wire::rule(object).into_iter().collect())?);
-        }
-        Ok(rules)
-    }
-
     /// Commits a batch; false if the elements are not as they were thought to be, so that nothing was changed.
     fn commit(&mut self, batch: Batch, elements: &[Owned], verb: &str) -> Result<bool> {
         let (bytes, last, purposes) = batch.finish();
@@ -306,34 +191,6 @@ impl Nft {
             return Err(Error::Unreadable { tried: "a transaction".into(), reason });
         }
         Ok(failures)
-    }
-
-    /// Asks for a list. Of a table or set that is not there it is empty.
-    fn dump<T>(&mut self, ask: impl Fn(u32) -> Vec<u8>, tried: &str, read: impl Fn(&[u8]) -> Vec<T>) -> Result<Vec<T>> {
-        'again: for _ in 0..ATTEMPTS {
-            let number = self.next();
-            self.send(&ask(number), tried)?;
-            let mut found = Vec::new();
-            let mut interrupted = false;
-            loop {
-                for answer in self.receive(0, tried)?.into_iter().filter(|answer| answer.number == number) {
-                    interrupted |= answer.interrupted;
-                    match answer.content {
-                        Content::Object(object) => found.extend(read(object)),
-                        Content::Done if interrupted => continue 'again,
-                        // Nobody answers for nf_tables; its own lists have nothing to object to.
-                        Content::Refused(refusal) if refusal.errno == Errno::EINVAL => {
-                            return Err(Error::Absent(refusal));
-                        }
-                        Content::Refused(refusal) if refusal.errno != Errno::ENOENT => {
-                            return Err(Error::Refused { tried: tried.into(), refusal });
-                        }
-                        _ => return Ok(found),
-                    }
-                }
-            }
-        }
-        Err(Error::Contended { tried: tried.into() })
     }
 
     fn send(&self, bytes: &[u8], tried: &str) -> Result<()> {

@@ -161,6 +161,41 @@ fn whoever_flushes_meanwhile_nobody_fails() {
 }
 
 #[test]
+fn lists_are_whole_while_others_add_and_delete() {
+    in_new_netns(|| {
+        let netns = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+        let address = |index: usize| format!("10.{}.{}.5/24", index / 250, index % 250);
+        let stay: Vec<_> = (0..2000).flat_map(|index| masquerade(&address(index), "net/stay/eth0")).collect();
+        nft().add(&stay).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                let (netns, done) = (&netns, &done);
+                scope.spawn(move || {
+                    nix::sched::setns(netns, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+                    let mut nft = nft();
+                    let comes_and_goes = masquerade(&address(3000 + thread), "net/goes/eth0");
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        nft.add(&comes_and_goes).unwrap();
+                        nft.delete(&comes_and_goes).unwrap();
+                    }
+                });
+            }
+            let mut nft = nft();
+            let lists: Vec<_> = (0..20).map(|_| nft.list()).collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            for listed in lists {
+                let mut listed = listed.unwrap();
+                listed.retain(|owned| owned.owner == Owner::from("net/stay/eth0"));
+                let count = listed.len();
+                listed.dedup();
+                assert_eq!((listed.len(), count), (4000, 4000));
+            }
+        });
+    });
+}
+
+#[test]
 fn two_hundred_networks_share_the_rules() {
     in_new_netns(|| {
         let mut nft = nft();

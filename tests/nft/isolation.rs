@@ -69,6 +69,7 @@ fn frames_have_the_address_of_their_link() {
     let reaches = || tcp(&host, "10.22.0.1:80", &net.a, "10.22.0.1:80").is_some();
     assert!(reaches());
     net.a.sh("ip link set eth0 address 02:00:00:00:00:99; ip neigh flush all");
+    host.sh("ip neigh flush all");
     assert!(!reaches());
     assert!(tcp(&host, "10.22.0.1:80", &net.b, "10.22.0.1:80").is_some(), "who is not checked is left alone");
     host.inside(|| nft().delete(&elements).unwrap());

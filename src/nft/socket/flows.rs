@@ -31,7 +31,7 @@ impl Nft {
 
     fn udp_flows(&mut self, family: Family, port: Option<u16>) -> Result<Vec<(Flow, Vec<u8>)>> {
         let ask = |number| wire::ask_flows(number, family, port);
-        self.dump(ask, "list the flows of UDP", |object| wire::flow(object).into_iter().collect())
+        Ok(self.dump(ask, "list the flows of UDP", |object| wire::flow(object).into_iter().collect())?.found)
     }
 
     fn end_flow(&mut self, family: Family, name: &[u8]) -> Result<()> {
