@@ -20,7 +20,7 @@ use crate::{
     },
     plan::{self, Place, Step},
     rtnl::{
-        self, AddressFlags, Link, RouteEntry, Rtnl, VethPair,
+        self, Link, RouteEntry, Rtnl, VethPair,
         values::{MAIN_TABLE, STATIC},
     },
     sys::{netns::Sandbox, sysctl},
@@ -136,17 +136,18 @@ fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
             Err(error) if *optional && error.source.raw_os_error() == Some(Errno::ENOENT as i32) => {}
             written => written?,
         },
-        Step::AddAddress { link, address, nodad, place } => {
-            let added = rtnl.add_address(links.named(rtnl, link)?, *address, AddressFlags { nodad: *nodad });
+        Step::AddAddress { link, address, flags, place } => {
+            let added = rtnl.add_address(links.named(rtnl, link)?, *address, *flags);
             match place {
                 Place::Host => unless(added, Errno::EEXIST)?, // another ADD was faster
                 Place::Sandbox => added?,
             }
         }
-        Step::AddRoute { link, route } => {
+        Step::AddRoute { link, route, src, .. } => {
             let entry = RouteEntry {
                 dst: route.dst,
                 gw: route.gw,
+                src: *src,
                 oif: Some(links.named(rtnl, link)?.index),
                 priority: route.priority,
                 protocol: STATIC,

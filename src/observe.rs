@@ -1,11 +1,11 @@
 //! What the kernel holds now: reads, never writes.
 
 use crate::{
-    config::{LinkConfig, NativeConfig},
+    config::{BridgeConfig, LinkConfig, NativeConfig},
     error::Result,
     nft::{Nft, socket::Base},
     plan::{Expected, ObservedAttachment, ObservedHost},
-    rtnl::{Link, Rtnl, values::ADVERTISED},
+    rtnl::{Link, RouteEntry, Rtnl, values::ADVERTISED},
     store::HostLink,
     sys::{netns::Sandbox, sysctl},
 };
@@ -15,16 +15,11 @@ use crate::{
 /// # Errors
 /// A refusal of rtnetlink; an unreadable setting.
 pub fn observe_host(rtnl: &Rtnl, config: &NativeConfig, ipv6: bool) -> Result<ObservedHost> {
-    let Some(LinkConfig::Bridge(config)) = &config.link else { return Ok(ObservedHost::default()) };
-    let mut host = ObservedHost { bridge: rtnl.link(&config.bridge)?, ..ObservedHost::default() };
-    if config.is_gateway {
-        if config.vlans.untagged.is_some() {
-            host.gateway = rtnl.link(&config.gateway_link())?;
-        }
-        let gateway = if config.vlans.untagged.is_some() { &host.gateway } else { &host.bridge };
-        if let Some(link) = gateway {
-            host.gateway_addresses = addresses_of(rtnl, link)?;
-        }
+    let mut host = ObservedHost::default();
+    if let Some(LinkConfig::Bridge(bridge)) = &config.link {
+        observe_bridge(rtnl, bridge, &mut host)?;
+    }
+    if config.link.as_ref().is_some_and(LinkConfig::is_gateway) {
         host.forwarding_v4 = sysctl::read("net/ipv4/ip_forward")? == "1";
         host.forwarding_v6 = !ipv6 || sysctl::read("net/ipv6/conf/all/forwarding")? == "1";
         if !host.forwarding_v6 {
@@ -32,6 +27,21 @@ pub fn observe_host(rtnl: &Rtnl, config: &NativeConfig, ipv6: bool) -> Result<Ob
         }
     }
     Ok(host)
+}
+
+fn observe_bridge(rtnl: &Rtnl, config: &BridgeConfig, host: &mut ObservedHost) -> Result<()> {
+    host.bridge = rtnl.link(&config.bridge)?;
+    if !config.is_gateway {
+        return Ok(());
+    }
+    if config.vlans.untagged.is_some() {
+        host.gateway = rtnl.link(&config.gateway_link())?;
+    }
+    let gateway = if config.vlans.untagged.is_some() { &host.gateway } else { &host.bridge };
+    if let Some(link) = gateway {
+        host.gateway_addresses = addresses_of(rtnl, link)?;
+    }
+    Ok(())
 }
 
 /// The addresses that somebody gave a link: those that the kernel makes by itself are left out.
@@ -110,10 +120,15 @@ pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<
         host_link: if expected.host_link.is_empty() { None } else { rtnl.link(expected.host_link)? },
         ..ObservedAttachment::default()
     };
-    if let (Some(LinkConfig::Bridge(bridge)), Some(port)) = (&expected.config.link, &observed.host_link)
-        && bridge.vlans.are_used()
-    {
-        observed.port_vlans = rtnl.port_vlans(port)?;
+    match (&expected.config.link, &observed.host_link) {
+        (Some(LinkConfig::Bridge(bridge)), Some(port)) if bridge.vlans.are_used() => {
+            observed.port_vlans = rtnl.port_vlans(port)?;
+        }
+        (Some(LinkConfig::Ptp(_)), Some(link)) => {
+            observed.host_addresses = rtnl.addresses(link)?;
+            observed.host_routes = routes(&rtnl, ipv6)?;
+        }
+        _ => {}
     }
     sandbox.run(|| observe_sandbox(expected.ifname, ipv6, &mut observed))??;
     for (setting, wanted) in expected.settings {
@@ -142,10 +157,15 @@ fn observe_sandbox(ifname: &str, ipv6: bool, observed: &mut ObservedAttachment) 
     let rtnl = Rtnl::open()?;
     let Some(link) = rtnl.link(ifname)? else { return Ok(()) };
     observed.addresses = rtnl.addresses(&link)?;
-    observed.routes = rtnl.routes(false)?;
-    if ipv6 {
-        observed.routes.extend(rtnl.routes(true)?);
-    }
+    observed.routes = routes(&rtnl, ipv6)?;
     observed.sandbox_link = Some(link);
     Ok(())
+}
+
+fn routes(rtnl: &Rtnl, ipv6: bool) -> Result<Vec<RouteEntry>> {
+    let mut routes = rtnl.routes(false)?;
+    if ipv6 {
+        routes.extend(rtnl.routes(true)?);
+    }
+    Ok(routes)
 }

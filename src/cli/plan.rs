@@ -16,6 +16,9 @@ use crate::{
     rtnl::Rtnl,
 };
 
+/// What stands for the name that an ADD would draw from the attachment's.
+const HOST_LINK: &str = "veth01234567";
+
 /// Prints the plan of an ADD on this host.
 pub(super) fn run(path: &Path, plugin: Option<&str>) -> Output {
     match config_file::read(path, plugin) {
@@ -42,6 +45,7 @@ fn script(config: &NetworkConfig) -> Result<String> {
         Mode::Delegate(delegate) => {
             _ = writeln!(text, "# control passes to the plugin {:?}, found in CNI_PATH", delegate.plugin_type);
         }
+        Mode::Loopback => text.push_str("ip netns exec SANDBOX ip link set lo up\n"),
         Mode::Native(network) => text.push_str(&native(config, network)?),
     }
     Ok(text)
@@ -55,12 +59,13 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
     let attach = Attach {
         config: network,
         ifname: "eth0",
-        host_link: "veth01234567",
+        host_link: HOST_LINK,
         host_mac: Mac::local(1),
         sandbox_mac: config.mac().unwrap_or(Mac::local(2)),
         bridge_mac: Mac::local(3),
         gateway_link: match &network.link {
             Some(LinkConfig::Bridge(bridge)) => &bridge.bridge,
+            Some(LinkConfig::Ptp(_)) => HOST_LINK,
             None => "",
         },
         owner: Owner::attachment(&config.name, "CONTAINER", "eth0"),

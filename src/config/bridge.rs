@@ -12,6 +12,7 @@ pub const DEFAULT_BRIDGE: &str = "cni0";
 
 /// Keys that only a native network has: one of them without `delegate` makes groundwork build it.
 pub const OWN_KEYS: &[&str] = &[
+    "link",
     "bridge",
     "ipam",
     "isGateway",
@@ -110,7 +111,7 @@ fn bridge_name(root: &Object<'_>) -> Result<String, FieldError> {
     Ok(bridge.unwrap_or_else(|| DEFAULT_BRIDGE.to_owned()))
 }
 
-fn mtu(root: &Object<'_>) -> Result<Option<u32>, FieldError> {
+pub(super) fn mtu(root: &Object<'_>) -> Result<Option<u32>, FieldError> {
     if root.u32("mtu")? == Some(0) {
         return Ok(None);
     }

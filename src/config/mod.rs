@@ -3,9 +3,10 @@
 //!
 //! Who builds the network, [`Mode`], follows from the keys that are there:
 //! - `delegate`: that plugin, and no key of the native network may stand beside it;
-//! - `type` "bridge" (groundwork called under that name), or any key that only a native network has (`bridge`, `ipam`
-//!   with a `type`, `isGateway`, `ipMasq`, ...; [`bridge::OWN_KEYS`]): groundwork itself, on bridge `cni0` if `bridge`
-//!   does not say otherwise, as the reference plugin's configuration means it;
+//! - groundwork itself, with a link of a kind that is named by `type` (groundwork called under a reference plugin's
+//!   name) or by the key `link`: bridge, ptp, loopback. The kind's keys are the reference plugin's, with its meanings;
+//! - without either, any key that only a native network has (`bridge`, `ipam` with a `type`, `isGateway`, `ipMasq`, ...;
+//!   [`bridge::OWN_KEYS`]) means a bridge, `cni0` if `bridge` does not say otherwise;
 //! - else nobody here: the plugin is one of a chain. What it is asked to do on the link that an earlier plugin made, it
 //!   does: host ports (`type` "portmap", `capabilities.portMappings`), firewall (`type` "firewall", `ingressPolicy`).
 
@@ -18,8 +19,10 @@ pub mod host_ports;
 pub mod ipam;
 pub mod kernel;
 mod keys;
+pub mod link;
 pub mod native;
 mod parse;
+pub mod ptp;
 pub mod runtime;
 #[cfg(test)]
 mod tests;
@@ -38,7 +41,9 @@ pub use self::{
     host_ports::{HostPortsConfig, PortMapping},
     ipam::{IpamConfig, StaticAddress, StaticConfig},
     kernel::{KernelConfig, LoaderName, LogConfig, LogLevel},
-    native::{LinkConfig, NativeConfig},
+    link::LinkConfig,
+    native::NativeConfig,
+    ptp::PtpConfig,
     runtime::{ArgsConfig, RuntimeConfig},
     vlans::Vlans,
 };
@@ -119,4 +124,6 @@ pub enum Mode {
     Delegate(DelegateConfig),
     /// Groundwork itself.
     Native(Box<NativeConfig>),
+    /// Groundwork itself, with the link that every sandbox has: nothing is on the host, so nothing is recorded.
+    Loopback,
 }

@@ -1,13 +1,14 @@
 //! A network that groundwork builds itself: the container's link, its addresses, and what is done with them.
 
 use super::{
-    BridgeConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig,
-    bridge::{MTU_IPV6, OWN_KEYS, read_dns},
+    ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig,
+    bridge::{MTU_IPV6, read_dns},
     firewall, host_ports,
     ipam::Requests,
+    link::Kind,
 };
 use crate::cni::{
-    json::{FieldError, Object, UnknownKey},
+    json::{Object, UnknownKey},
     result::Dns,
 };
 
@@ -26,28 +27,22 @@ pub struct NativeConfig {
     pub firewall: Option<FirewallConfig>,
 }
 
-/// How a container is connected, by the reference plugin that does the same.
-#[derive(Debug, Clone, PartialEq)]
-pub enum LinkConfig {
-    /// A veth pair whose host's end is a port of a bridge.
-    Bridge(BridgeConfig),
-}
-
 impl NativeConfig {
     /// None when the configuration asks for nothing that is built here.
     pub(super) fn read(
         root: &Object<'_>,
+        kind: Option<Kind>,
         requests: &Requests<'_>,
         unknown: &mut Vec<UnknownKey>,
     ) -> Result<Option<Self>, ConfigError> {
         let host_ports = HostPortsConfig::read(root, requests.keys, unknown)?;
         let firewall = FirewallConfig::read(root)?;
-        if !makes_link(root)? {
+        let Some(link) = LinkConfig::read(root, kind)? else {
             let later = Self { link: None, ipam: None, dns: Dns::default(), host_ports, firewall };
             return Ok(later.has_work().then_some(later));
-        }
+        };
         let config = Self {
-            link: Some(LinkConfig::Bridge(BridgeConfig::read(root)?)),
+            link: Some(link),
             ipam: IpamConfig::read(root, requests, unknown)?,
             dns: read_dns(root, unknown)?,
             host_ports,
@@ -70,13 +65,6 @@ pub(super) fn is_later_plugin(plugin_type: &str) -> bool {
     [host_ports::PLUGIN, firewall::PLUGIN].contains(&plugin_type)
 }
 
-/// Whether groundwork makes the container's link itself: see the head of the room.
-fn makes_link(root: &Object<'_>) -> Result<bool, FieldError> {
-    let has_ipam = root.object("ipam")?.is_some_and(|ipam| !ipam.is_blank());
-    let has_key = OWN_KEYS.iter().filter(|key| **key != "ipam").any(|key| root.value(key).is_some());
-    Ok(has_ipam || has_key || root.string("type")? == Some("bridge"))
-}
-
 impl NativeConfig {
     /// Whether there is anything to do on a link that an earlier plugin of the chain made.
     const fn has_work(&self) -> bool {
@@ -85,28 +73,7 @@ impl NativeConfig {
 
     /// Whether what the container sends beyond its network is masqueraded.
     #[must_use]
-    pub const fn ip_masq(&self) -> bool {
-        match &self.link {
-            Some(LinkConfig::Bridge(bridge)) => bridge.ip_masq,
-            None => false,
-        }
-    }
-}
-
-impl LinkConfig {
-    /// In bytes; the kernel's when None.
-    #[must_use]
-    pub const fn mtu(&self) -> Option<u32> {
-        match self {
-            Self::Bridge(bridge) => bridge.mtu,
-        }
-    }
-
-    /// Whether the container's interface is left down.
-    #[must_use]
-    pub const fn stays_down(&self) -> bool {
-        match self {
-            Self::Bridge(bridge) => bridge.disable_container_interface,
-        }
+    pub fn ip_masq(&self) -> bool {
+        self.link.as_ref().is_some_and(LinkConfig::ip_masq)
     }
 }

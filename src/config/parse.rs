@@ -9,6 +9,7 @@ use super::{
     NetworkConfig, RuntimeConfig,
     ipam::{Requests, argument},
     keys::{KNOWN_ELSEWHERE, absolute_path, refuse_unserved},
+    link::Kind,
     runtime::{MAC, RuntimeKeys},
 };
 use crate::cni::{
@@ -84,7 +85,7 @@ impl NetworkConfig {
                 Some(IpamConfig::Exec { plugin_type }) => ("ipam.type", plugin_type),
                 _ => return Ok(()),
             },
-            Mode::Chained => return Ok(()),
+            Mode::Loopback | Mode::Chained => return Ok(()),
         };
         if request.path.is_empty() {
             return Err(ConfigError::NoPath { key, plugin: plugin.clone() });
@@ -139,12 +140,14 @@ impl Body {
         let keys = RuntimeKeys::open(root)?;
         let requests = Requests { verb: request.verb, version, env: &request.args, keys: &keys };
         let mut body = Self { runtime: RuntimeConfig::read(&keys)?, args: ArgsConfig::read(&keys)?, ..Self::default() };
+        let kind = Kind::read(root)?;
         body.mode = match DelegateConfig::read(root)? {
             Some(delegate) => Mode::Delegate(delegate),
+            None if kind == Some(Kind::Loopback) => Mode::Loopback,
             None => {
                 refuse_unknown_arguments(request)?;
                 refuse_unserved(root, keys.runtime.as_ref())?;
-                match NativeConfig::read(root, &requests, &mut body.unknown)? {
+                match NativeConfig::read(root, kind, &requests, &mut body.unknown)? {
                     Some(native) => {
                         body.mac = requested_mac(request)?;
                         Mode::Native(Box::new(native))

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
-    bridge, host_ports,
+    bridge, host_ports, ptp, sandbox,
     step::{Place, Setting, Step},
 };
 use crate::{
@@ -87,6 +87,7 @@ pub enum PlanError {
 pub fn resolve(config: &NativeConfig, ips: &mut [IpConfig], routes: &mut Vec<Route>) -> Result<(), PlanError> {
     let (is_gateway, is_default_gateway) = match &config.link {
         Some(LinkConfig::Bridge(bridge)) => (bridge.is_gateway, bridge.is_default_gateway),
+        Some(LinkConfig::Ptp(_)) => (true, false),
         None => return Ok(()),
     };
     if is_gateway {
@@ -133,11 +134,12 @@ pub fn plan_add(
     if !elements.is_empty() {
         steps.push(Step::AddElements(elements.iter().map(|element| Owned::new(*element, &attach.owner)).collect()));
     }
-    if let Some(LinkConfig::Bridge(bridge)) = &attach.config.link {
-        steps.extend(bridge::steps(attach, bridge, ips, host)?);
-    }
     if let Some(link) = &attach.config.link {
-        sandbox_steps(attach, link, ips, routes, &mut steps);
+        steps.extend(match link {
+            LinkConfig::Bridge(bridge) => bridge::steps(attach, bridge, ips, host)?,
+            LinkConfig::Ptp(ptp) => ptp::steps(attach, ptp, ips, host),
+        });
+        sandbox::steps(attach, link, ips, routes, &mut steps);
     }
     if let Some(config) = &attach.config.host_ports {
         host_ports::steps(config, &elements, attach.gateway_link, &mut steps);
@@ -159,34 +161,6 @@ fn elements(attach: &Attach<'_>, ips: &[IpConfig]) -> Result<Vec<Element>, PlanE
         elements.extend(host_ports::elements(config, ips));
     }
     Ok(elements)
-}
-
-fn sandbox_steps(attach: &Attach<'_>, config: &LinkConfig, ips: &[IpConfig], routes: &[Route], steps: &mut Vec<Step>) {
-    if config.stays_down() {
-        return;
-    }
-    let link = attach.ifname;
-    let inside = |family, name, value| sysctl(Place::Sandbox, Setting::conf(family, link, name), value, true);
-    let dad = matches!(config, LinkConfig::Bridge(bridge) if bridge.enable_dad);
-    let ipv6 = ips.iter().any(|ip| ip.address.addr().is_ipv6());
-    if ipv6 {
-        steps.push(inside("ipv6", "disable_ipv6", "0"));
-        steps.push(inside("ipv6", "keep_addr_on_down", "1"));
-    }
-    if dad {
-        steps.push(inside("ipv6", "enhanced_dad", "1"));
-    }
-    steps.push(inside("ipv6", "accept_dad", if dad { "1" } else { "0" }));
-    steps.push(inside("ipv6", "accept_ra", "0"));
-    steps.push(inside("ipv4", "arp_notify", "1"));
-    steps.push(Step::SetUp { place: Place::Sandbox, link: link.into() });
-    for ip in ips {
-        steps.push(Step::AddAddress { place: Place::Sandbox, link: link.into(), address: ip.address, nodad: !dad });
-    }
-    steps.extend(routes.iter().map(|route| Step::AddRoute { link: link.into(), route: route.clone() }));
-    if dad && ipv6 {
-        steps.push(Step::AwaitDetection { link: link.into() });
-    }
 }
 
 pub(super) const fn sysctl(place: Place, setting: Setting, value: &'static str, optional: bool) -> Step {

@@ -6,13 +6,14 @@ use ipnet::IpNet;
 
 use super::{
     add::{Attach, ObservedHost, PlanError, sysctl},
+    check::{Differences, Expected, ObservedAttachment, list},
     name,
     step::{Place, Setting, Step},
 };
 use crate::{
     cni::{mac::Mac, result::IpConfig},
-    config::BridgeConfig,
-    rtnl::values::{Link, PortFlags},
+    config::{BridgeConfig, Vlans},
+    rtnl::values::{AddressFlags, Link, PortFlags, PortVlan},
 };
 
 /// The bridge, its addresses if it is the gateway, and the veth pair.
@@ -144,7 +145,8 @@ fn gateway_steps(
             steps.push(Step::DeleteAddress { link: name.clone(), address: *present });
         }
         if !host.gateway_addresses.contains(wanted) {
-            steps.push(Step::AddAddress { place: Place::Host, link: name.clone(), address: *wanted, nodad: true });
+            let flags = AddressFlags { nodad: true, ..AddressFlags::default() };
+            steps.push(Step::AddAddress { place: Place::Host, link: name.clone(), address: *wanted, flags });
         }
     }
     forwarding_steps(gateways, host, steps);
@@ -180,4 +182,96 @@ fn contradicts(present: &IpNet, wanted: &IpNet) -> bool {
         }
         _ => false,
     }
+}
+
+/// Compares the bridge, and the container's port on it.
+pub(super) fn compare(
+    config: &BridgeConfig,
+    expected: &Expected<'_>,
+    observed: &ObservedAttachment,
+    found: &mut Differences,
+) {
+    compare_bridge(config, expected, &observed.host, found);
+    if let Some(link) = &observed.host_link {
+        compare_port(config, link, observed, found);
+    }
+}
+
+fn compare_bridge(config: &BridgeConfig, expected: &Expected<'_>, host: &ObservedHost, found: &mut Differences) {
+    let name = &config.bridge;
+    let Some(bridge) = &host.bridge else {
+        return found.add(format!("bridge {name}"), "present", "missing");
+    };
+    let kind = bridge.kind.as_deref().unwrap_or("no virtual link");
+    if kind != "bridge" {
+        return found.add(format!("link {name}"), "a bridge", kind);
+    }
+    if !bridge.up {
+        found.add(format!("bridge {name}"), "up", "down");
+    }
+    if config.promisc_mode && !bridge.promisc {
+        found.add(format!("promiscuous mode of bridge {name}"), "on", "off");
+    }
+    if config.vlans.are_used() && !bridge.vlan_filtering {
+        found.add(format!("VLAN filtering of bridge {name}"), "on", "off");
+    }
+    if !config.is_gateway {
+        return;
+    }
+    if let (Some(_), Some(link)) = (config.vlans.untagged, &host.gateway)
+        && !link.up
+    {
+        found.add(format!("link {}", link.name), "up", "down");
+    }
+    for gateway in expected.ips.iter().filter_map(gateway_address) {
+        if !host.gateway_addresses.contains(&gateway) {
+            let ipv4 = gateway.addr().is_ipv4();
+            let present = host.gateway_addresses.iter().filter(|one| one.addr().is_ipv4() == ipv4);
+            let what = if config.vlans.untagged.is_some() { "link" } else { "bridge" };
+            found.add(format!("address of {what} {}", config.gateway_link()), gateway, list(present));
+        }
+    }
+}
+
+fn compare_port(config: &BridgeConfig, link: &Link, observed: &ObservedAttachment, found: &mut Differences) {
+    let name = &link.name;
+    if let Some(bridge) = &observed.host.bridge
+        && link.master != Some(bridge.index)
+    {
+        let master = link.master.map_or("none".into(), |index| format!("link {index}"));
+        found.add(format!("bridge of host link {name}"), &bridge.name, master);
+    }
+    if config.hairpin_mode && link.port.is_some_and(|port| !port.hairpin) {
+        found.add(format!("hairpin mode of host link {name}"), "on", "off");
+    }
+    if config.port_isolation && !link.port.is_some_and(|port| port.isolated) {
+        found.add(format!("isolation of host link {name}"), "on", "off");
+    }
+    compare_vlans(&config.vlans, name, &observed.host, &observed.port_vlans, found);
+}
+
+/// One VLAN too many is as wrong as one that is missing.
+fn compare_vlans(config: &Vlans, port: &str, host: &ObservedHost, present: &[PortVlan], found: &mut Differences) {
+    let Some(native) = config.native() else { return };
+    let tagged = config.trunk.iter().cloned().flatten().filter(|id| *id != native);
+    let mut wanted: Vec<_> = tagged.map(|id| PortVlan { id, native: false }).collect();
+    wanted.push(PortVlan { id: native, native: true });
+    wanted.sort_unstable();
+    let kept = host.bridge.as_ref().filter(|_| config.preserve_default).map(|bridge| bridge.default_vlan);
+    let present: Vec<_> =
+        present.iter().copied().filter(|vlan| wanted.contains(vlan) || Some(vlan.id) != kept).collect();
+    if present != wanted {
+        found.add(format!("VLANs of host link {port}"), vlan_words(&wanted), vlan_words(&present));
+    }
+}
+
+/// Such as `1 untagged, 100-102, 200`.
+fn vlan_words(vlans: &[PortVlan]) -> String {
+    let runs = vlans.chunk_by(|a, b| !a.native && !b.native && a.id + 1 == b.id);
+    list(runs.filter_map(|run| match run {
+        [one] if one.native => Some(format!("{} untagged", one.id)),
+        [one] => Some(one.id.to_string()),
+        [first, .., last] => Some(format!("{}-{}", first.id, last.id)),
+        [] => None,
+    }))
 }

@@ -4,13 +4,18 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use super::{add::ObservedHost, bridge::gateway_address, step::Setting};
+use super::{
+    add::ObservedHost,
+    bridge::{self, gateway_address},
+    ptp,
+    step::Setting,
+};
 use crate::{
     cni::{
         mac::Mac,
         result::{IpConfig, Route},
     },
-    config::{BridgeConfig, LinkConfig, NativeConfig, Vlans},
+    config::{LinkConfig, NativeConfig},
     nft::ruleset::Owned,
     rtnl::values::{Link, MAIN_TABLE, PortVlan, RouteEntry},
 };
@@ -45,6 +50,10 @@ pub struct ObservedAttachment {
     pub host_link: Option<Link>,
     /// The VLANs of that, as a bridge's port, in rising order.
     pub port_vlans: Vec<PortVlan>,
+    /// Its addresses, when it is the container's gateway.
+    pub host_addresses: Vec<IpNet>,
+    /// The host's routes, when it has one to the container.
+    pub host_routes: Vec<RouteEntry>,
     /// The container's end.
     pub sandbox_link: Option<Link>,
     /// Its addresses.
@@ -82,9 +91,17 @@ impl fmt::Display for Difference {
 #[must_use]
 pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Difference> {
     let mut found = Differences::default();
-    if let Some(LinkConfig::Bridge(bridge)) = &expected.config.link {
-        compare_bridge(bridge, expected, &observed.host, &mut found);
-        compare_port(bridge, expected, observed, &mut found);
+    let link = expected.config.link.as_ref();
+    if link.is_some_and(LinkConfig::has_host_end) {
+        compare_host_link(expected, observed, &mut found);
+    }
+    match link {
+        Some(LinkConfig::Bridge(bridge)) => bridge::compare(bridge, expected, observed, &mut found),
+        Some(LinkConfig::Ptp(_)) => ptp::compare(expected, observed, &mut found),
+        None => {}
+    }
+    if link.is_some_and(LinkConfig::is_gateway) {
+        compare_forwarding(expected, &observed.host, &mut found);
     }
     compare_sandbox(expected, observed, &mut found);
     for Owned { element, .. } in &observed.missing_elements {
@@ -113,109 +130,30 @@ pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Di
 }
 
 #[derive(Default)]
-struct Differences(Vec<Difference>);
+pub(super) struct Differences(Vec<Difference>);
 
 impl Differences {
-    fn add(&mut self, what: impl ToString, expected: impl ToString, found: impl ToString) {
+    pub(super) fn add(&mut self, what: impl ToString, expected: impl ToString, found: impl ToString) {
         self.0.push(Difference { what: what.to_string(), expected: expected.to_string(), found: found.to_string() });
     }
 }
 
-fn compare_bridge(config: &BridgeConfig, expected: &Expected<'_>, host: &ObservedHost, found: &mut Differences) {
-    let name = &config.bridge;
-    let Some(bridge) = &host.bridge else {
-        return found.add(format!("bridge {name}"), "present", "missing");
-    };
-    let kind = bridge.kind.as_deref().unwrap_or("no virtual link");
-    if kind != "bridge" {
-        return found.add(format!("link {name}"), "a bridge", kind);
+fn compare_host_link(expected: &Expected<'_>, observed: &ObservedAttachment, found: &mut Differences) {
+    let name = expected.host_link;
+    match &observed.host_link {
+        None => found.add(format!("host link {name}"), "present", "missing"),
+        Some(link) if !link.up => found.add(format!("host link {name}"), "up", "down"),
+        Some(_) => {}
     }
-    if !bridge.up {
-        found.add(format!("bridge {name}"), "up", "down");
-    }
-    if config.promisc_mode && !bridge.promisc {
-        found.add(format!("promiscuous mode of bridge {name}"), "on", "off");
-    }
-    if config.vlans.are_used() && !bridge.vlan_filtering {
-        found.add(format!("VLAN filtering of bridge {name}"), "on", "off");
-    }
-    if !config.is_gateway {
-        return;
-    }
-    if let (Some(_), Some(link)) = (config.vlans.untagged, &host.gateway)
-        && !link.up
-    {
-        found.add(format!("link {}", link.name), "up", "down");
-    }
-    for gateway in expected.ips.iter().filter_map(gateway_address) {
-        if !host.gateway_addresses.contains(&gateway) {
-            let ipv4 = gateway.addr().is_ipv4();
-            let present = host.gateway_addresses.iter().filter(|one| one.addr().is_ipv4() == ipv4);
-            let what = if config.vlans.untagged.is_some() { "link" } else { "bridge" };
-            found.add(format!("address of {what} {}", config.gateway_link()), gateway, list(present));
-        }
-        let (family, on) = match gateway {
-            IpNet::V4(_) => ("IPv4", host.forwarding_v4),
-            IpNet::V6(_) => ("IPv6", host.forwarding_v6),
-        };
-        if !on {
+}
+
+fn compare_forwarding(expected: &Expected<'_>, host: &ObservedHost, found: &mut Differences) {
+    for (family, ipv4, on) in [("IPv4", true, host.forwarding_v4), ("IPv6", false, host.forwarding_v6)] {
+        let mut gateways = expected.ips.iter().filter_map(gateway_address);
+        if !on && gateways.any(|gateway| gateway.addr().is_ipv4() == ipv4) {
             found.add(format!("{family} forwarding of the host"), "on", "off");
         }
     }
-}
-
-fn compare_port(
-    config: &BridgeConfig,
-    expected: &Expected<'_>,
-    observed: &ObservedAttachment,
-    found: &mut Differences,
-) {
-    let name = expected.host_link;
-    let Some(link) = &observed.host_link else {
-        return found.add(format!("host link {name}"), "present", "missing");
-    };
-    if !link.up {
-        found.add(format!("host link {name}"), "up", "down");
-    }
-    if let Some(bridge) = &observed.host.bridge
-        && link.master != Some(bridge.index)
-    {
-        let master = link.master.map_or("none".into(), |index| format!("link {index}"));
-        found.add(format!("bridge of host link {name}"), &bridge.name, master);
-    }
-    if config.hairpin_mode && link.port.is_some_and(|port| !port.hairpin) {
-        found.add(format!("hairpin mode of host link {name}"), "on", "off");
-    }
-    if config.port_isolation && !link.port.is_some_and(|port| port.isolated) {
-        found.add(format!("isolation of host link {name}"), "on", "off");
-    }
-    compare_vlans(&config.vlans, name, &observed.host, &observed.port_vlans, found);
-}
-
-/// One VLAN too many is as wrong as one that is missing.
-fn compare_vlans(config: &Vlans, port: &str, host: &ObservedHost, present: &[PortVlan], found: &mut Differences) {
-    let Some(native) = config.native() else { return };
-    let tagged = config.trunk.iter().cloned().flatten().filter(|id| *id != native);
-    let mut wanted: Vec<_> = tagged.map(|id| PortVlan { id, native: false }).collect();
-    wanted.push(PortVlan { id: native, native: true });
-    wanted.sort_unstable();
-    let kept = host.bridge.as_ref().filter(|_| config.preserve_default).map(|bridge| bridge.default_vlan);
-    let present: Vec<_> =
-        present.iter().copied().filter(|vlan| wanted.contains(vlan) || Some(vlan.id) != kept).collect();
-    if present != wanted {
-        found.add(format!("VLANs of host link {port}"), vlan_words(&wanted), vlan_words(&present));
-    }
-}
-
-/// Such as `1 untagged, 100-102, 200`.
-fn vlan_words(vlans: &[PortVlan]) -> String {
-    let runs = vlans.chunk_by(|a, b| !a.native && !b.native && a.id + 1 == b.id);
-    list(runs.filter_map(|run| match run {
-        [one] if one.native => Some(format!("{} untagged", one.id)),
-        [one] => Some(one.id.to_string()),
-        [first, .., last] => Some(format!("{}-{}", first.id, last.id)),
-        [] => None,
-    }))
 }
 
 fn compare_sandbox(expected: &Expected<'_>, observed: &ObservedAttachment, found: &mut Differences) {
@@ -236,15 +174,17 @@ fn compare_sandbox(expected: &Expected<'_>, observed: &ObservedAttachment, found
     {
         found.add(format!("hardware address of {name}"), wanted, mac);
     }
+    let is_ptp = matches!(expected.config.link, Some(LinkConfig::Ptp(_)));
     for ip in expected.ips {
         if !observed.addresses.contains(&ip.address) {
             let others = observed.addresses.iter().filter(|one| !is_the_kernels(one));
             found.add(format!("address of {name} in the container"), ip.address, list(others));
-        } else if !connected(&ip.address, link.index, &observed.routes) {
+        } else if !is_ptp && !connected(&ip.address, link.index, &observed.routes) {
             found.add(format!("route to {} in the container", ip.address.trunc()), format!("dev {name}"), "missing");
         }
     }
-    for route in expected.routes {
+    let own: Vec<Route> = expected.ips.iter().filter(|_| is_ptp).flat_map(ptp::routes).collect();
+    for route in own.iter().chain(expected.routes) {
         if !observed.routes.iter().any(|entry| matches(route, entry)) {
             let via = route.gw.map_or("present".into(), |gw| format!("via {gw}"));
             let others = observed.routes.iter().filter(|entry| entry.dst == route.dst);
@@ -265,14 +205,14 @@ fn connected(address: &IpNet, link: u32, routes: &[RouteEntry]) -> bool {
         || routes.iter().any(|entry| entry.dst == address.trunc() && entry.gw.is_none() && entry.oif == Some(link))
 }
 
-fn matches(route: &Route, entry: &RouteEntry) -> bool {
+pub(super) fn matches(route: &Route, entry: &RouteEntry) -> bool {
     entry.dst == route.dst.trunc()
         && entry.table == route.table.unwrap_or(MAIN_TABLE)
         && (route.gw.is_none() || entry.gw == route.gw)
         && route.priority.is_none_or(|metric| entry.priority == Some(metric))
 }
 
-fn list(items: impl Iterator<Item = impl ToString>) -> String {
+pub(super) fn list(items: impl Iterator<Item = impl ToString>) -> String {
     let items: Vec<_> = items.map(|item| item.to_string()).collect();
     if items.is_empty() { "none".into() } else { items.join(", ") }
 }

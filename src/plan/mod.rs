@@ -6,6 +6,8 @@ mod check;
 mod host_ports;
 pub mod name;
 mod needs;
+mod ptp;
+mod sandbox;
 mod step;
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub fn needs(config: &NetworkConfig) -> Vec<Need> {
         Mode::Chained if config.kernel.modules.is_none() => [&feature::BRIDGE, &feature::VETH]
             .map(|feature| Need::new(feature, "the chain that follows (\"modules\" is not set)"))
             .into(),
-        Mode::Chained => Vec::new(),
+        Mode::Chained | Mode::Loopback => Vec::new(),
     };
     let asked = config.kernel.modules.iter().flatten().cloned();
     for feature in asked {
@@ -35,6 +35,7 @@ pub fn needs(config: &NetworkConfig) -> Vec<Need> {
 fn native_needs(config: &NativeConfig) -> Vec<Need> {
     let mut needs = match &config.link {
         Some(LinkConfig::Bridge(bridge)) => bridge_needs(bridge),
+        Some(LinkConfig::Ptp(_)) => vec![Need::new(&feature::VETH, "the container's link to the host")],
         None => Vec::new(),
     };
     if config.ip_masq() {

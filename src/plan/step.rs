@@ -1,6 +1,6 @@
 //! The steps of an ADD, each printable as the command that a person would type.
 
-use std::{fmt, ops::RangeInclusive};
+use std::{fmt, net::IpAddr, ops::RangeInclusive};
 
 use ipnet::IpNet;
 
@@ -8,7 +8,7 @@ use super::host_ports::EndFlows;
 use crate::{
     cni::{mac::Mac, result::Route},
     nft::ruleset::{Element, Owned},
-    rtnl::values::PortFlags,
+    rtnl::values::{AddressFlags, PortFlags},
 };
 
 /// In which network namespace a step runs.
@@ -101,8 +101,8 @@ pub enum Step {
         link: String,
         /// The address.
         address: IpNet,
-        /// IPv6: without duplicate address detection.
-        nodad: bool,
+        /// How.
+        flags: AddressFlags,
     },
     /// Make a veth pair: the host's end up, the other born down where it belongs.
     CreateVeth {
@@ -139,12 +139,16 @@ pub enum Step {
         /// That of untagged frames.
         native: u16,
     },
-    /// Add a route in the sandbox.
+    /// Add a route.
     AddRoute {
+        /// Where.
+        place: Place,
         /// The outgoing link's name.
         link: String,
         /// The route, its next hop filled in.
         route: Route,
+        /// The address from which what takes it is sent.
+        src: Option<IpAddr>,
     },
     /// Wait until no other machine was found to have an IPv6 address of a link in the sandbox.
     AwaitDetection {
@@ -162,8 +166,11 @@ impl Step {
     #[must_use]
     pub const fn place(&self) -> Place {
         match self {
-            Self::SetUp { place, .. } | Self::Sysctl { place, .. } | Self::AddAddress { place, .. } => *place,
-            Self::AddRoute { .. } | Self::AwaitDetection { .. } => Place::Sandbox,
+            Self::SetUp { place, .. }
+            | Self::Sysctl { place, .. }
+            | Self::AddAddress { place, .. }
+            | Self::AddRoute { place, .. } => *place,
+            Self::AwaitDetection { .. } => Place::Sandbox,
             _ => Place::Host,
         }
     }
@@ -201,9 +208,10 @@ impl fmt::Display for Step {
             Self::SetPromisc { link } => write!(f, "ip link set {link} promisc on"),
             Self::Sysctl { place, setting, value, .. } => write!(f, "{}sysctl -w {setting}={value}", Enter(*place)),
             Self::DeleteAddress { link, address } => write!(f, "ip addr del {address} dev {link}"),
-            Self::AddAddress { place, link, address, nodad } => {
-                let nodad = if *nodad && matches!(address, IpNet::V6(_)) { " nodad" } else { "" };
-                write!(f, "{}ip addr add {address} dev {link}{nodad}", Enter(*place))
+            Self::AddAddress { place, link, address, flags } => {
+                let nodad = if flags.nodad && matches!(address, IpNet::V6(_)) { " nodad" } else { "" };
+                let alone = if flags.no_prefix_route { " noprefixroute" } else { "" };
+                write!(f, "{}ip addr add {address} dev {link}{nodad}{alone}", Enter(*place))
             }
             Self::CreateVeth { host, host_mac, bridge, place, peer, peer_mac, mtu } => {
                 let mtu = Mtu(*mtu);
@@ -222,7 +230,10 @@ impl fmt::Display for Step {
                 }
                 write!(f, "bridge vlan add dev {link} vid {native} pvid untagged")
             }
-            Self::AddRoute { link, route } => write!(f, "{}{}", Enter(Place::Sandbox), RouteCommand(link, route)),
+            Self::AddRoute { place, link, route, src } => {
+                write!(f, "{}{}", Enter(*place), RouteCommand(link, route))?;
+                src.map_or(Ok(()), |src| write!(f, " src {src}"))
+            }
             Self::AwaitDetection { link } => write!(
                 f,
                 "while {}ip -6 addr show dev {link} scope global tentative | grep -q .; do sleep 0.1; done",

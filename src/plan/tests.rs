@@ -1,5 +1,7 @@
 //! Plans of whole ADDs, as a person would read them.
 
+mod ptp;
+
 use super::*;
 use crate::{
     cni::{

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags as Flags, AddressHeaderFlags, AddressMessage};
 
-use super::{Error, Link, Rtnl};
+use super::{Error, Link, Rtnl, values::AddressFlags};
 
 /// An IPv6 address that duplicate address detection has not cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,13 +14,6 @@ pub struct Unsettled {
     pub address: IpNet,
     /// It is another machine's; else it is still being asked about.
     pub duplicate: bool,
-}
-
-/// How an address is added.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AddressFlags {
-    /// IPv6: usable at once, without duplicate address detection.
-    pub nodad: bool,
 }
 
 impl Rtnl {
@@ -67,8 +60,11 @@ impl Rtnl {
     /// EEXIST when the link has it already; any other refusal.
     pub fn add_address(&self, link: &Link, address: IpNet, flags: AddressFlags) -> Result<(), Error> {
         let mut request = self.handle.address().add(link.index, address.addr(), address.prefix_len());
-        if flags.nodad && matches!(address, IpNet::V6(_)) {
-            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        let mut bits = Flags::empty();
+        bits.set(Flags::Nodad, flags.nodad && matches!(address, IpNet::V6(_)));
+        bits.set(Flags::Noprefixroute, flags.no_prefix_route);
+        if !bits.is_empty() {
+            request.message_mut().attributes.push(AddressAttribute::Flags(bits));
         }
         self.run(request.execute(), || format!("ip addr add {address} dev {}", link.name))
     }

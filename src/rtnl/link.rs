@@ -103,6 +103,15 @@ impl Rtnl {
         self.run(self.handle.link().set(message).execute(), || format!("ip link set {} up", link.name))
     }
 
+    /// Sets a link down.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn set_down(&self, link: &Link) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(link.index).down().build();
+        self.run(self.handle.link().set(message).execute(), || format!("ip link set {} down", link.name))
+    }
+
     /// Turns promiscuous mode on or off.
     ///
     /// # Errors

@@ -13,9 +13,9 @@ use netlink_sys::AsyncSocket;
 use nix::errno::Errno;
 
 pub use self::{
-    address::{AddressFlags, Unsettled},
+    address::Unsettled,
     link::VethPair,
-    values::{Link, PortFlags, RouteEntry},
+    values::{AddressFlags, Link, PortFlags, RouteEntry},
 };
 use crate::sys::netlink::{Refusal, extend_acks};
 

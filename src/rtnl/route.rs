@@ -53,6 +53,7 @@ fn message(route: &RouteEntry) -> RouteMessage {
         Some(IpAddr::V6(gw)) => message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet6(gw))),
         None => {}
     }
+    message.attributes.extend(route.src.map(|src| RouteAttribute::PrefSource(src.into())));
     message.attributes.extend(route.oif.map(RouteAttribute::Oif));
     message.attributes.extend(route.priority.map(RouteAttribute::Priority));
     let metrics: Vec<_> =
@@ -70,6 +71,7 @@ fn entry(message: RouteMessage) -> Option<RouteEntry> {
     let mut route = RouteEntry {
         dst: IpNet::new(unspecified, 0).ok()?,
         gw: None,
+        src: None,
         oif: None,
         priority: None,
         protocol: message.header.protocol.into(),
@@ -82,6 +84,7 @@ fn entry(message: RouteMessage) -> Option<RouteEntry> {
         match attribute {
             RouteAttribute::Destination(address) => dst = ip(&address)?,
             RouteAttribute::Gateway(address) => route.gw = ip(&address),
+            RouteAttribute::PrefSource(address) => route.src = ip(&address),
             RouteAttribute::Oif(index) => route.oif = Some(index),
             RouteAttribute::Priority(metric) => route.priority = Some(metric),
             RouteAttribute::Table(table) => route.table = table,

@@ -43,6 +43,15 @@ pub struct Link {
     pub default_vlan: u16,
 }
 
+/// How an address is added.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AddressFlags {
+    /// IPv6: usable at once, without duplicate address detection.
+    pub nodad: bool,
+    /// The kernel makes no route to the address's network.
+    pub no_prefix_route: bool,
+}
+
 /// A VLAN of a bridge's port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PortVlan {
@@ -75,6 +84,8 @@ pub struct RouteEntry {
     pub dst: IpNet,
     /// Next hop.
     pub gw: Option<IpAddr>,
+    /// The address from which what takes it is sent, unless its sender says otherwise.
+    pub src: Option<IpAddr>,
     /// Index of the outgoing link.
     pub oif: Option<u32>,
     /// Metric.

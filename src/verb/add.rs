@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    attach,
+    attach, loopback,
     stages::{Stage, Stages},
 };
 
@@ -29,6 +29,7 @@ pub(super) fn add(request: &Request, config: &NetworkConfig, stages: &Stages) ->
             Ok(pass_on(&added.document, config.cni_version)?)
         }
         Mode::Native(native) => attach::attach(request, config, native, &ready, stages),
+        Mode::Loopback => loopback::add(request, config),
     }
 }
 

@@ -6,16 +6,13 @@ use serde_json::Value;
 
 use super::{
     addresses::{self, Given},
+    answer::{self, Made},
     detach, holders, records,
     stages::{Stage, Stages},
 };
 use crate::{
     apply::{self, Links, Tools},
-    cni::{
-        CniResult, Request, Version,
-        mac::Mac,
-        result::{Interface, IpConfig, pass_on},
-    },
+    cni::{CniResult, Request, Version, mac::Mac, result::pass_on},
     config::{Attachment, LinkConfig, NativeConfig, NetworkConfig},
     error::{Error, Result},
     kernel::Ready,
@@ -105,10 +102,10 @@ impl Site<'_> {
         record.settings = steps.iter().filter_map(Step::setting).collect();
         store.write(self.lock, record)?;
         let known = observed.bridge.into_iter().chain(observed.gateway).collect();
-        let (host, inside) = stages.time(Stage::Apply, || self.run(&steps, known))?;
+        let made = stages.time(Stage::Apply, || self.run(&steps, known))?;
         let result = match chained {
             Some(previous) => previous,
-            None => self.result(&attach, given, host, &inside)?,
+            None => answer::result(&attach, &self.sandbox.path().display().to_string(), given, rtnl, made)?,
         };
         record.state = State::Added;
         record.result = Some(result.to_json(Version::NEWEST)?);
@@ -123,14 +120,14 @@ impl Site<'_> {
     fn gateway_link(&self, host_link: Option<&HostLink>) -> Result<String> {
         match (&self.native.link, host_link) {
             (Some(LinkConfig::Bridge(bridge)), _) => Ok(bridge.gateway_link()),
+            (Some(LinkConfig::Ptp(_)), Some(end)) => Ok(end.name.clone()),
             (None, Some(end)) => observe::gateway_link(self.rtnl, &end.name),
-            (None, None) => Ok(String::new()),
+            (_, None) => Ok(String::new()),
         }
     }
 
-    /// Runs the steps, a second time if all that stands in the way is a dead attachment; the links of the host and of
-    /// the sandbox that are known afterwards.
-    fn run(&self, steps: &[Step], links: Links) -> Result<(Links, Links)> {
+    /// Runs the steps, a second time if all that stands in the way is a dead attachment.
+    fn run(&self, steps: &[Step], links: Links) -> Result<Made> {
         match self.run_once(steps, links) {
             // Elements come first, so nothing else has been done yet.
             Err(Error::Nft(nft::Error::Taken { owner, .. }))
@@ -142,46 +139,13 @@ impl Site<'_> {
         }
     }
 
-    fn run_once(&self, steps: &[Step], links: Links) -> Result<(Links, Links)> {
+    fn run_once(&self, steps: &[Step], links: Links) -> Result<Made> {
         let mut nft = if steps.iter().any(|step| !step.elements().is_empty()) { Some(Nft::open()?) } else { None };
         let mut tools =
             Tools { rtnl: self.rtnl, sandbox: self.sandbox, nft: nft.as_mut(), links, inside: Links::default() };
         apply::apply_add(self.ready, steps, &mut tools)?;
-        Ok((tools.links, tools.inside))
+        Ok(Made { host: tools.links, inside: tools.inside })
     }
-
-    fn result(&self, attach: &Attach<'_>, given: Given, mut host: Links, inside: &Links) -> Result<CniResult> {
-        let own = inside.known(attach.ifname);
-        let mtu = own.map(|link| link.mtu);
-        let mut interfaces = Vec::new();
-        let mut gateway = None;
-        if let Some(LinkConfig::Bridge(bridge)) = &self.native.link {
-            let link = host.named(self.rtnl, &bridge.bridge)?;
-            // A port with a smaller one may have changed it.
-            let bridge_mtu = mtu.filter(|mtu| link.mtu <= *mtu).map(|_| link.mtu);
-            interfaces.push(Interface { mtu: bridge_mtu, ..interface(&link.name, link.mac) });
-            interfaces.push(Interface { mtu, ..interface(attach.host_link, Some(attach.host_mac)) });
-            if bridge.is_gateway && bridge.vlans.untagged.is_some() && !given.ips.is_empty() {
-                let link = host.named(self.rtnl, &bridge.gateway_link())?;
-                gateway = Some(Interface { mtu: Some(link.mtu), ..interface(&link.name, link.mac) });
-            }
-        }
-        let sandbox = self.sandbox.path().display().to_string();
-        let mac = own.map_or(Some(attach.sandbox_mac), |link| link.mac);
-        interfaces.push(Interface { sandbox, mtu, ..interface(attach.ifname, mac) });
-        let index = interfaces.len() - 1;
-        interfaces.extend(gateway);
-        Ok(CniResult {
-            interfaces,
-            ips: given.ips.into_iter().map(|ip| IpConfig { interface: Some(index), ..ip }).collect(),
-            routes: given.routes,
-            dns: if self.native.dns.is_empty() { given.dns } else { self.native.dns.clone() },
-        })
-    }
-}
-
-fn interface(name: &str, mac: Option<Mac>) -> Interface {
-    Interface { name: name.into(), mac: mac.map(|mac| mac.to_string()).unwrap_or_default(), ..Interface::default() }
 }
 
 /// What the chain did before, when it made the link.

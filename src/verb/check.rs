@@ -1,6 +1,6 @@
 //! CHECK: the attachment as it was left against the attachment as it is.
 
-use super::{addresses, attach, records};
+use super::{addresses, attach, loopback, records};
 use crate::{
     cni::{
         CniResult, Request, Version,
@@ -18,6 +18,7 @@ use crate::{
 pub(super) fn check(request: &Request, config: &NetworkConfig) -> Result<()> {
     match &config.mode {
         Mode::Chained => Ok(()),
+        Mode::Loopback => loopback::check(request),
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
         Mode::Native(native) => check_native(request, config, native),
     }

@@ -1,6 +1,6 @@
 //! DEL: without netns, without prevResult, twice, after half an ADD: whatever is there goes.
 
-use super::{addresses, detach, records};
+use super::{addresses, detach, loopback, records};
 use crate::{
     cni::Request,
     config::{Mode, NetworkConfig},
@@ -15,6 +15,9 @@ pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
     for flaw in &config.flaws {
         tracing::warn!(network = config.name, "going on with DEL although {flaw}");
     }
+    if config.mode == Mode::Loopback {
+        return loopback::del(request);
+    }
     let store = records::existing(config)?;
     let had_record = match &store {
         Some(store) => del_recorded(store, request)?,
@@ -23,7 +26,7 @@ pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
     match &config.mode {
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
         Mode::Native(native) if !had_record => detach::detach_unrecorded(request, config, native, store.as_ref()),
-        Mode::Native(_) | Mode::Chained => Ok(()),
+        Mode::Native(_) | Mode::Chained | Mode::Loopback => Ok(()),
     }
 }
 

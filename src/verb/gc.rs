@@ -14,7 +14,7 @@ use crate::{
 /// Answers GC: goes on after an error and reports all of them.
 pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
     match &config.mode {
-        Mode::Chained => Ok(()),
+        Mode::Chained | Mode::Loopback => Ok(()),
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
         Mode::Native(native) => {
             let mut errors = Vec::new();

@@ -2,12 +2,14 @@
 
 mod add;
 mod addresses;
+mod answer;
 mod attach;
 mod check;
 mod del;
 mod detach;
 mod gc;
 mod holders;
+mod loopback;
 mod records;
 mod stages;
 mod status;

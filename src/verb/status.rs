@@ -21,7 +21,7 @@ pub(super) fn status(request: &Request, config: &NetworkConfig) -> Result<()> {
     }
     let limited = !reasons.is_empty() && has_attachments(config)?;
     match &config.mode {
-        Mode::Chained => {}
+        Mode::Chained | Mode::Loopback => {}
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner)?,
         Mode::Native(native) => reasons.extend(addresses::unavailable(request, config, native)?),
     }

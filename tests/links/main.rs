@@ -5,4 +5,6 @@
 mod support;
 
 mod bridge;
+mod loopback;
+mod ptp;
 mod reference;

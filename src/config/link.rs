@@ -1,0 +1,103 @@
+//! Which kind of link connects a container: see the head of the room.
+
+use super::{BridgeConfig, ConfigError, PtpConfig, bridge::OWN_KEYS};
+use crate::cni::json::{FieldError, Object};
+
+/// How a container is connected, by the reference plugin that does the same.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LinkConfig {
+    /// A veth pair whose host's end is a port of a bridge.
+    Bridge(BridgeConfig),
+    /// A veth pair without a bridge.
+    Ptp(PtpConfig),
+}
+
+/// A kind of link: the reference plugin's type, and a value of the key `link`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bridge,
+    Ptp,
+    Loopback,
+}
+
+impl Kind {
+    const ALL: [(&'static str, Self); 3] = [("bridge", Self::Bridge), ("ptp", Self::Ptp), ("loopback", Self::Loopback)];
+
+    fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, kind)| kind)
+    }
+
+    /// None when the configuration asks for no link.
+    pub(super) fn read(root: &Object<'_>) -> Result<Option<Self>, FieldError> {
+        let names = || Self::ALL.map(|(name, _)| name).join(", ");
+        let asked = root.parsed("link", names(), Self::named)?;
+        match root.string("type")?.and_then(Self::named) {
+            Some(kind) if asked.is_some_and(|asked| asked != kind) => {
+                Err(root.fault("link", "what `type` says already, or no such key"))
+            }
+            Some(kind) => Ok(Some(kind)),
+            None if asked.is_some() => Ok(asked),
+            None => Ok(has_bridge_key(root)?.then_some(Self::Bridge)),
+        }
+    }
+}
+
+fn has_bridge_key(root: &Object<'_>) -> Result<bool, FieldError> {
+    let has_ipam = root.object("ipam")?.is_some_and(|ipam| !ipam.is_blank());
+    Ok(has_ipam || OWN_KEYS.iter().filter(|key| !["ipam", "link"].contains(key)).any(|key| root.value(key).is_some()))
+}
+
+impl LinkConfig {
+    /// None when no link is to be made.
+    pub(super) fn read(root: &Object<'_>, kind: Option<Kind>) -> Result<Option<Self>, ConfigError> {
+        Ok(match kind {
+            Some(Kind::Bridge) => Some(Self::Bridge(BridgeConfig::read(root)?)),
+            Some(Kind::Ptp) => Some(Self::Ptp(PtpConfig::read(root)?)),
+            Some(Kind::Loopback) | None => None,
+        })
+    }
+
+    /// In bytes; the kernel's when None.
+    #[must_use]
+    pub const fn mtu(&self) -> Option<u32> {
+        match self {
+            Self::Bridge(bridge) => bridge.mtu,
+            Self::Ptp(ptp) => ptp.mtu,
+        }
+    }
+
+    /// Whether what the container sends beyond its network is masqueraded.
+    #[must_use]
+    pub const fn ip_masq(&self) -> bool {
+        match self {
+            Self::Bridge(bridge) => bridge.ip_masq,
+            Self::Ptp(ptp) => ptp.ip_masq,
+        }
+    }
+
+    /// Whether the host is the gateway, and forwards.
+    #[must_use]
+    pub const fn is_gateway(&self) -> bool {
+        match self {
+            Self::Bridge(bridge) => bridge.is_gateway,
+            Self::Ptp(_) => true,
+        }
+    }
+
+    /// Whether it is a veth pair, whose one end stays on the host.
+    #[must_use]
+    pub const fn has_host_end(&self) -> bool {
+        match self {
+            Self::Bridge(_) | Self::Ptp(_) => true,
+        }
+    }
+
+    /// Whether the container's interface is left down.
+    #[must_use]
+    pub const fn stays_down(&self) -> bool {
+        match self {
+            Self::Bridge(bridge) => bridge.disable_container_interface,
+            Self::Ptp(_) => false,
+        }
+    }
+}
