@@ -3,7 +3,7 @@
 use std::thread;
 
 use groundwork::nft::{
-    ruleset::{Element, Owned, Owner},
+    ruleset::{Element, LinkName, Owned, Owner, Protocol},
     socket::Base,
 };
 
@@ -126,6 +126,48 @@ fn fifty_first_uses_at_once_make_the_rules_once() {
         });
         assert_eq!(nft().list().unwrap().len(), 200);
         assert_eq!(rules(), 2);
+    });
+}
+
+/// Both families, a port each, an isolated bridge, a checked link.
+fn everything(index: u16) -> Vec<Owned> {
+    let mut elements = Vec::new();
+    for address in [format!("10.22.{index}.5/16"), format!("fd00::{index}/64")] {
+        let address: ipnet::IpNet = address.parse().unwrap();
+        elements.extend(Element::masquerade(address));
+        elements.extend(Element::host_port(None, Protocol::Tcp, 1000 + index, (address.addr(), 80).into()));
+        elements.extend(Element::host_port_sources(address, false));
+    }
+    let [bridge, port] = ["br0", &format!("veth{index}")].map(|name| LinkName::new(name).unwrap());
+    elements.extend([Element::IsolatedBridge(bridge), Element::CheckedLink(port)]);
+    let owner = Owner::from(&*format!("net/{index}/eth0"));
+    elements.into_iter().map(|element| Owned::new(element, &owner)).collect()
+}
+
+#[test]
+fn a_hundred_attachments_with_everything_at_once() {
+    in_new_netns(|| {
+        let netns = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
+        thread::scope(|scope| {
+            for index in 0..100 {
+                let netns = &netns;
+                scope.spawn(move || {
+                    nix::sched::setns(netns, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+                    let elements = everything(index);
+                    for _ in 0..5 {
+                        nft().add(&elements).unwrap();
+                        nft().delete(&elements).unwrap();
+                    }
+                    nft().add(&elements).unwrap();
+                });
+            }
+        });
+        let elements = everything(0);
+        assert_eq!(nft().base(elements.iter().map(|owned| &owned.element)).unwrap(), Base::Current);
+        // All but the bridge's, which they share.
+        assert_eq!(nft().list().unwrap().len(), (elements.len() - 1) * 100 + 1);
+        let chains = sh("nft list ruleset").lines().filter(|line| line.trim_start().starts_with("chain ")).count();
+        assert_eq!(chains, 2 + 4 + 3 + 3 + 1 + 1);
     });
 }
 
