@@ -10,9 +10,13 @@ use crate::{
     },
     config::{IpamConfig, LinkConfig, Mode, NativeConfig, NetworkConfig},
     error::Result,
-    nft::ruleset::Owner,
+    nft::{
+        Nft,
+        ruleset::{Owner, Part},
+        socket::Base,
+    },
     observe,
-    plan::{self, Attach, Script},
+    plan::{self, Attach, Script, Step},
     rtnl::Rtnl,
 };
 
@@ -37,7 +41,7 @@ fn script(config: &NetworkConfig) -> Result<String> {
     }
     text.push_str("\n# 1. the kernel has, or is brought to have:\n");
     for need in plan::needs(config) {
-        _ = writeln!(text, "#    {:<14} for {}", need.feature, need.why);
+        _ = writeln!(text, "#    {:<14} for {}", need.feature.to_string(), need.why);
     }
     text.push_str("\n# 2. then\n");
     match &config.mode {
@@ -60,9 +64,9 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
         config: network,
         ifname: "eth0",
         host_link: HOST_LINK,
-        host_mac: Mac::local(1),
-        sandbox_mac: config.mac().unwrap_or(Mac::local(2)),
-        bridge_mac: Mac::local(3),
+        host_mac: example_mac(1),
+        sandbox_mac: config.mac().unwrap_or_else(|| example_mac(2)),
+        bridge_mac: example_mac(3),
         gateway_link: match &network.link {
             Some(LinkConfig::Bridge(bridge)) => &bridge.bridge,
             Some(LinkConfig::Ptp(_)) => HOST_LINK,
@@ -71,7 +75,31 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
         owner: Owner::attachment(&config.name, "CONTAINER", "eth0"),
     };
     let steps = plan::plan_add(&attach, &ips, &routes, &host)?;
-    Ok(format!("# {remark}\n{}", Script(&steps)))
+    let mut text = format!("# {remark}\n");
+    for part in missing_parts(&steps)? {
+        _ = writeln!(text, "{part}");
+    }
+    _ = write!(text, "{}", Script(&steps));
+    Ok(text)
+}
+
+/// An ADD draws them at random.
+const fn example_mac(number: u8) -> Mac {
+    Mac([0x02, 0, 0, 0, 0, number])
+}
+
+/// The parts of the ruleset that are made with their first elements, which these are.
+fn missing_parts(steps: &[Step]) -> Result<Vec<Part>> {
+    let elements: Vec<_> = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
+    let mut parts: Vec<_> = Vec::new();
+    let mut nft = if elements.is_empty() { None } else { Nft::existing()? };
+    for element in &elements {
+        let stands = nft.as_mut().map_or(Ok(Base::Absent), |nft| nft.base([element]))? != Base::Absent;
+        if !stands && !parts.contains(&element.part()) {
+            parts.push(element.part());
+        }
+    }
+    Ok(parts)
 }
 
 /// Addresses as an ADD would get them; which are free is not asked, since asking takes them.

@@ -16,6 +16,7 @@ mod ipam;
 mod log;
 mod many;
 mod network;
+mod plan;
 mod requests;
 mod status;
 mod traffic;

@@ -54,13 +54,13 @@ impl Output {
 
 /// Runs a command with this on stdin. One that runs longer than [`LIMIT`] is ended, and is a panic.
 #[track_caller]
-pub fn run(command: &mut Command, stdin: &str) -> Output {
+pub fn run(command: &mut Command, stdin: impl AsRef<[u8]>) -> Output {
     run_within(LIMIT, command, stdin)
 }
 
 /// [`run`] with a limit of its own.
 #[track_caller]
-pub fn run_within(limit: Duration, command: &mut Command, stdin: &str) -> Output {
+pub fn run_within(limit: Duration, command: &mut Command, stdin: impl AsRef<[u8]>) -> Output {
     let start = Instant::now();
     let mut child = command
         .process_group(0)
@@ -71,8 +71,8 @@ pub fn run_within(limit: Duration, command: &mut Command, stdin: &str) -> Output
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let group = Pid::from_raw(i32::try_from(child.id()).unwrap());
     let mut input = child.stdin.take().unwrap();
-    let text = stdin.to_owned();
-    thread::spawn(move || input.write_all(text.as_bytes())); // a child that does not read is no failure
+    let bytes = stdin.as_ref().to_vec();
+    thread::spawn(move || input.write_all(&bytes)); // a child that does not read is no failure
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(child.wait_with_output()));
     let Ok(output) = receiver.recv_timeout(limit) else {
