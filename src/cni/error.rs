@@ -128,7 +128,7 @@ impl Coded for ConfigError {
             Self::NotJson(_) | Self::NotAnObject(_) => code::DECODE,
             Self::Field(error) => error.code(),
             Self::PrevResult(error) => error.code(),
-            Self::Version(_) | Self::VerbTooNew { .. } => code::INCOMPATIBLE_VERSION,
+            Self::Version { .. } | Self::VerbTooNew { .. } => code::INCOMPATIBLE_VERSION,
             Self::Argument { .. } | Self::UnknownArguments(_) | Self::NoPath { .. } => code::INVALID_ENVIRONMENT,
             Self::Unsupported { .. } => code::UNSUPPORTED_FIELD,
             Self::Conflict { .. } => code::INVALID_CONFIG,

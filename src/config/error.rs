@@ -15,11 +15,16 @@ pub enum ConfigError {
     #[error("network configuration: {0}")]
     Field(#[from] FieldError),
     /// `prevResult` is no result.
-    #[error("network configuration: {0}")]
-    PrevResult(#[from] ResultError),
-    /// `cniVersion` is of no version spoken here.
-    #[error("network configuration: {0}")]
-    Version(#[from] UnsupportedVersion),
+    #[error("network configuration: `prevResult`: {0}")]
+    PrevResult(ResultError),
+    /// A `cniVersion` is of no version spoken here.
+    #[error("network configuration: `{path}`: {source}")]
+    Version {
+        /// The key's path.
+        path: &'static str,
+        /// Its value, and what could be.
+        source: UnsupportedVersion,
+    },
     /// The verb came with a later version than the configuration's.
     #[error("{verb} exists from CNI version {needs}, and `cniVersion` is {declared}", needs = verb.since())]
     VerbTooNew {

@@ -43,7 +43,9 @@ impl NetworkConfig {
             unknown: config.unknown_keys,
         } = sections.take(body)?;
         config.check_path(request)?;
-        config.unknown_keys.extend(root.unread(KNOWN_ELSEWHERE));
+        if sections.flaws.is_empty() {
+            config.unknown_keys.extend(root.unread(KNOWN_ELSEWHERE)); // else reading stopped before some of them
+        }
         config.flaws = sections.flaws;
         config.raw = map;
         Ok(config)
@@ -51,7 +53,8 @@ impl NetworkConfig {
 
     /// What every verb needs; the rest is left at its default.
     fn identity(root: &Object<'_>, request: &Request) -> Result<Self, ConfigError> {
-        let cni_version = root.string("cniVersion")?.map_or(Ok(Version::UNDECLARED), str::parse)?;
+        let cni_version = root.string("cniVersion")?.map_or(Ok(Version::UNDECLARED), str::parse);
+        let cni_version = cni_version.map_err(|source| ConfigError::Version { path: "cniVersion", source })?;
         let verb = request.verb;
         if cni_version < verb.since() {
             return Err(ConfigError::VerbTooNew { verb, declared: cni_version });
@@ -176,6 +179,7 @@ fn prev_result(root: &Object<'_>, verb: Verb, version: Version) -> Result<Option
     if matches!(verb, Verb::Add | Verb::Check) {
         CniResult::read(&object, version).map_err(|error| match error {
             ResultError::Field(error) => ConfigError::Field(error),
+            ResultError::Version(source) => ConfigError::Version { path: "prevResult.cniVersion", source },
             other => ConfigError::PrevResult(other),
         })?;
     }

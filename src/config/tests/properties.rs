@@ -125,7 +125,7 @@ proptest! {
         *config.pointer_mut(place).unwrap() = value;
         let path = path_of(place);
         match parse(&config) {
-            Ok(_) | Err(ConfigError::Version(_) | ConfigError::PrevResult(_) | ConfigError::Conflict { .. }) => {}
+            Ok(_) | Err(ConfigError::Version { .. } | ConfigError::PrevResult(_) | ConfigError::Conflict { .. }) => {}
             Err(ConfigError::NoPath { key, .. }) => prop_assert_eq!(key, path),
             Err(ConfigError::Unsupported { path: named, .. }) => prop_assert!(named.starts_with(&path)),
             Err(ConfigError::Field(FieldError { path: named, .. })) => {
