@@ -76,7 +76,7 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
     };
     let steps = plan::plan_add(&attach, &ips, &routes, &host)?;
     let mut text = format!("# {remark}\n");
-    for part in missing_parts(&steps)? {
+    for part in missing_parts(&steps) {
         _ = writeln!(text, "{part}");
     }
     _ = write!(text, "{}", Script(&steps));
@@ -88,18 +88,18 @@ const fn example_mac(number: u8) -> Mac {
     Mac([0x02, 0, 0, 0, 0, number])
 }
 
-/// The parts of the ruleset that are made with their first elements, which these are.
-fn missing_parts(steps: &[Step]) -> Result<Vec<Part>> {
+/// The parts of the ruleset that are made with their first elements, which these are. Whoever may not ask sees all.
+fn missing_parts(steps: &[Step]) -> Vec<Part> {
     let elements: Vec<_> = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
+    let mut nft = if elements.is_empty() { None } else { Nft::existing().ok().flatten() };
     let mut parts: Vec<_> = Vec::new();
-    let mut nft = if elements.is_empty() { None } else { Nft::existing()? };
     for element in &elements {
-        let stands = nft.as_mut().map_or(Ok(Base::Absent), |nft| nft.base([element]))? != Base::Absent;
-        if !stands && !parts.contains(&element.part()) {
+        let base = nft.as_mut().and_then(|nft| nft.base([element]).ok()).unwrap_or(Base::Absent);
+        if base == Base::Absent && !parts.contains(&element.part()) {
             parts.push(element.part());
         }
     }
-    Ok(parts)
+    parts
 }
 
 /// Addresses as an ADD would get them; which are free is not asked, since asking takes them.

@@ -140,7 +140,7 @@ impl Host {
     /// Sends a verb that concerns no container (GC, STATUS, VERSION) to the plugin.
     #[track_caller]
     pub fn verb(&self, verb: &str, config: &Value) -> Output {
-        run(self.plugin_command(&self.plugin).env("CNI_COMMAND", verb), &config.to_string())
+        run(self.plugin_command(&self.plugin).env("CNI_COMMAND", verb), config.to_string())
     }
 
     /// GC with these (container ID, interface name) pairs still alive.
@@ -210,7 +210,7 @@ impl Sandbox<'_> {
             .env("CNI_NETNS", &self.netns)
             .env("CNI_IFNAME", &self.ifname)
             .envs(self.env.iter().map(|(key, value)| (key, value)));
-        run(&mut command, &config.to_string())
+        run(&mut command, config.to_string())
     }
 
     /// ADD; returns the result, and panics with all that was said if it fails.
