@@ -60,6 +60,11 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
     plan::resolve(network, &mut ips, &mut routes)?;
     let ipv6 = ips.iter().any(|ip| ip.address.addr().is_ipv6());
     let host = observe::observe_host(&Rtnl::open()?, network, ipv6)?;
+    let gateway_link = match &network.link {
+        Some(LinkConfig::Bridge(bridge)) => bridge.gateway_link(),
+        Some(LinkConfig::Ptp(_)) => HOST_LINK.to_owned(),
+        None => String::new(),
+    };
     let attach = Attach {
         config: network,
         ifname: "eth0",
@@ -67,11 +72,7 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
         host_mac: example_mac(1),
         sandbox_mac: config.mac().unwrap_or_else(|| example_mac(2)),
         bridge_mac: example_mac(3),
-        gateway_link: match &network.link {
-            Some(LinkConfig::Bridge(bridge)) => &bridge.bridge,
-            Some(LinkConfig::Ptp(_)) => HOST_LINK,
-            None => "",
-        },
+        gateway_link: &gateway_link,
         owner: Owner::attachment(&config.name, "CONTAINER", "eth0"),
     };
     let steps = plan::plan_add(&attach, &ips, &routes, &host)?;

@@ -141,7 +141,8 @@ fn duplicate_address_detection() {
     for (setting, value) in [("accept_dad", "1"), ("enhanced_dad", "1"), ("disable_ipv6", "0")] {
         assert_eq!(web.sysctl(&format!("ipv6/conf/eth0/{setting}")), value, "{setting}");
     }
-    assert!(web.pings("fd00:88::1"), "ADD ends when the address can be used");
+    assert_eq!(web.sh("ip address show dev eth0 scope global tentative"), "", "ADD ends when they can be used");
+    web.ping("fd00:88::1");
     web.check(&config, &result);
 
     // What is detected: a neighbour has the address already.

@@ -180,3 +180,18 @@ pub(crate) fn pointers(value: &Value) -> Vec<String> {
     };
     children.into_iter().flat_map(within).collect()
 }
+
+/// A native network of VLANs with host ports and a firewall.
+pub(crate) fn guarded() -> Value {
+    json!({
+        "cniVersion": "1.1.0", "name": "net1", "type": "groundwork", "bridge": "br0", "vlan": 100,
+        "vlanTrunk": [{ "minID": 200, "maxID": 210 }, { "id": 300 }], "preserveDefaultVlan": false,
+        "macspoofchk": true, "portIsolation": true, "disableContainerInterface": false,
+        "snat": true, "masqAll": false, "ingressPolicy": "same-bridge", "iptablesAdminChainName": "ADMIN",
+        "ipam": { "type": "host-local", "subnet": "10.1.0.0/16" },
+        "runtimeConfig": { "portMappings": [
+            { "hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1" },
+            { "hostPort": 53, "containerPort": 53, "protocol": "udp" },
+        ] },
+    })
+}

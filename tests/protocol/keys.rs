@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::caller::{Caller, chained, collecting, delegated, failure, fixed, native, path, pointers, put, vars};
+use crate::caller::{
+    Caller, chained, collecting, delegated, failure, fixed, guarded, native, path, pointers, put, vars,
+};
 
 /// A value of each type, none of which a decoder of Go's would take for absent.
 fn samples() -> [(&'static str, Value); 5] {
@@ -55,6 +57,11 @@ fn of_a_native_network() {
 }
 
 #[test]
+fn of_vlans_host_ports_and_a_firewall() {
+    assert!(each_key_is_refused(&Caller::new(), "ADD", &guarded()) > 90);
+}
+
+#[test]
 fn of_static_addresses() {
     assert!(each_key_is_refused(&Caller::new(), "ADD", &fixed()) > 70);
 }
@@ -69,6 +76,15 @@ fn of_a_chain_and_a_delegate() {
 #[test]
 fn of_gc() {
     assert!(each_key_is_refused(&Caller::new(), "GC", &collecting()) > 40);
+}
+
+/// What only a native network has is in one of these.
+#[test]
+fn no_key_is_left_out() {
+    let configs = [native(), guarded()];
+    for key in groundwork::config::bridge::OWN_KEYS {
+        assert!(configs.iter().any(|config| !config[key].is_null()), "{key}");
+    }
 }
 
 /// Without the error the same configuration works: the errors above are those of the keys.

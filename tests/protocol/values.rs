@@ -2,14 +2,23 @@
 
 use serde_json::{Value, json};
 
-use crate::caller::{Caller, chained, collecting, delegated, failure, fixed, native, path, pointers, put, vars};
+use crate::caller::{
+    Caller, chained, collecting, delegated, failure, fixed, guarded, native, path, pointers, put, vars,
+};
 
 /// A key, a value of the right type that cannot be, and the code.
 type Case = (&'static str, Value, u64);
 
 /// Keys whose every value of the right type can be: switches and free texts.
-const ANY_VALUE: [&str; 14] = [
+const ANY_VALUE: [&str; 21] = [
     "/isGateway",
+    "/preserveDefaultVlan",
+    "/macspoofchk",
+    "/portIsolation",
+    "/disableContainerInterface",
+    "/snat",
+    "/masqAll",
+    "/iptablesAdminChainName",
     "/hairpinMode",
     "/interfaces/0/name",
     "/isDefaultGateway",
@@ -91,6 +100,34 @@ fn of_a_native_network() {
             ("/runtimeConfig/ips/0", json!("10.1.3.21"), 7),
             ("/args/cni/mac", json!("02:42"), 7),
             ("/args/cni/ips/0", json!("fd00:2::ff"), 7),
+        ],
+    );
+}
+
+#[test]
+fn of_vlans_host_ports_and_a_firewall() {
+    each_value_is_refused(
+        &guarded(),
+        "ADD",
+        &[
+            ("/cniVersion", json!("1.1"), 1),
+            ("/name", json!("a/"), 7),
+            ("/type", json!("a/b"), 7),
+            ("/bridge", json!("br/0"), 7),
+            ("/vlan", json!(4095), 7),
+            ("/vlanTrunk/0/minID", json!(0), 7),
+            ("/vlanTrunk/0/maxID", json!(199), 7),
+            ("/vlanTrunk/1/id", json!(0), 7),
+            ("/ingressPolicy", json!("closed"), 7),
+            ("/ipam/type", json!("a/b"), 7),
+            ("/ipam/subnet", json!("10.1.0.0/40"), 7),
+            ("/runtimeConfig/portMappings/0/hostPort", json!(0), 7),
+            ("/runtimeConfig/portMappings/0/containerPort", json!(65536), 7),
+            ("/runtimeConfig/portMappings/0/protocol", json!("icmp"), 7),
+            ("/runtimeConfig/portMappings/0/hostIP", json!("localhost"), 7),
+            ("/runtimeConfig/portMappings/1/hostPort", json!(-1), 7),
+            ("/runtimeConfig/portMappings/1/containerPort", Value::Null, 7),
+            ("/runtimeConfig/portMappings/1/protocol", json!("UD"), 7),
         ],
     );
 }
