@@ -90,7 +90,7 @@ pub(crate) fn failure(output: &Output) -> Value {
 pub(crate) fn native() -> Value {
     json!({
         "cniVersion": "1.0.0", "name": "net1", "type": "groundwork",
-        "bridge": "br0", "isGateway": true, "isDefaultGateway": false, "forceAddress": true, "ipMasq": true,
+        "link": "bridge", "bridge": "br0", "isGateway": true, "isDefaultGateway": false, "forceAddress": true, "ipMasq": true,
         "mtu": 1400, "hairpinMode": true, "promiscMode": false, "enabledad": false,
         "dns": { "nameservers": ["10.1.0.1", "fe80::1%eth0"], "domain": "local", "search": ["a.b"], "options": ["ndots:1"] },
         "ipam": {

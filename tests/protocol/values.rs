@@ -64,6 +64,7 @@ fn of_a_native_network() {
             ("/name", json!("../x"), 7),
             ("/type", json!("a/b"), 7),
             ("/bridge", json!("sixteen-bytes-xx"), 7),
+            ("/link", json!("tunnel"), 7),
             ("/mtu", json!(67), 7),
             ("/mtu", json!(1279), 7),
             ("/promiscMode", json!(true), 7),
