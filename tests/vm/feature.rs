@@ -84,6 +84,7 @@ pub(crate) const ALL: &[Feature] = &[
     passive("wireguard", "wireguard", "rtnl-link-wireguard"),
     passive("bond", "bonding", "rtnl-link-bond"),
     by_name("tun", Question::Passive),
+    Feature { module: "bridge", ..by_name("vlan_filtering", Question::Passive) },
     loading("nft_chain_nat", "nft_chain_nat", "nft-chain-1-nat"),
     loading("nft_nat", "nft_nat", "nft-expr-nat"),
     loading("nft_ct", "nft_ct", "nft-expr-ct"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use libtest_mimic::{Failed, Trial};
 
 use crate::{
+    feature::{ALL, VRF},
     initrd::{Initrd, Storage},
     kernels::{KERNELS, Kernel, Unpacked},
     machine::Boot,
@@ -35,9 +36,15 @@ section modprobe/unloaded loaded
 section missing/run ip link add vm0 type macvlan
 ";
 
-/// One boot for each kernel.
+/// One boot for each kernel, and that no feature is forgotten.
 pub(crate) fn trials() -> Vec<Trial> {
-    KERNELS.iter().flat_map(on).collect()
+    let known = || groundwork::kernel::feature::ALL.iter().map(|feature| feature.name);
+    let tried = |name: &str| ALL.iter().chain(&[VRF]).any(|feature| feature.name == name);
+    let complete = Trial::test("harness::every_feature_is_tried", move || match known().find(|name| !tried(name)) {
+        None => Ok(()),
+        Some(name) => Err(format!("{name} is in no list of feature.rs").into()),
+    });
+    std::iter::once(complete).chain(KERNELS.iter().flat_map(on)).collect()
 }
 
 fn on(kernel: &'static Kernel) -> Vec<Trial> {

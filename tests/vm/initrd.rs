@@ -70,11 +70,10 @@ impl Initrd {
         initrd.program("kmod", "/usr/bin/kmod")?;
         initrd.link("/usr/bin/kmod", "/opt/modprobe")?;
         initrd.program("setpriv", "/usr/bin/setpriv")?;
-        for (script, place) in
-            [("init", "/init"), ("lib.sh", "/lib.sh"), ("cases.sh", "/cases.sh"), ("modprobe", "/sbin/modprobe")]
-        {
-            initrd.copy(&Path::new(SCRIPTS).join(script), place)?;
+        for script in ["init", "lib.sh", "cases.sh", "containers.sh"] {
+            initrd.copy(&Path::new(SCRIPTS).join(script), script)?;
         }
+        initrd.copy(&Path::new(SCRIPTS).join("modprobe"), "/sbin/modprobe")?;
         Ok(initrd)
     }
 

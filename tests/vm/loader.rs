@@ -34,6 +34,12 @@ impl Loader {
     }
 }
 
+/// Their names with commas, or `default`.
+pub(crate) fn list(loaders: &[Loader]) -> String {
+    let names: Vec<_> = loaders.iter().map(|loader| loader.name()).collect();
+    if loaders == DEFAULT { "default".into() } else { names.join(",") }
+}
+
 /// Who called modprobe, by its log: groundwork itself with `-va`; the kernel with `-q --`, for an ioctl with
 /// `netdev-NAME` before NAME.
 pub(crate) fn seen(log: &str) -> Vec<Loader> {

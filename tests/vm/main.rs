@@ -2,6 +2,7 @@
 //!
 //! Each trial asks about one step of a boot; the boot runs once, when the first trial asks for its report.
 
+mod containers;
 mod doctor;
 mod feature;
 mod harness;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let mut trials = harness::trials();
     trials.extend(matrix::trials());
     trials.extend(questions::trials());
+    trials.extend(containers::trials());
     trials.sort_by_key(|trial| !trial.name().ends_with("::boots"));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -12,7 +12,7 @@ use crate::{
     },
     initrd::{Initrd, Storage},
     kernels::{KERNELS, Kernel, Unpacked},
-    loader::{DEFAULT, Loader, seen},
+    loader::{self, DEFAULT, Loader, seen},
     machine::Boot,
     report::Report,
 };
@@ -216,9 +216,7 @@ fn on(kernel: &'static Kernel, group: &'static Group) -> Vec<Trial> {
 }
 
 fn step(case: &Case, feature: &Feature) -> String {
-    let loaders: Vec<_> = case.loaders.iter().map(|loader| loader.name()).collect();
-    let loaders = if case.loaders == DEFAULT { "default".into() } else { loaders.join(",") };
-    format!("{}/{loaders}/{}", case.host, feature.name)
+    format!("{}/{}/{}", case.host, loader::list(case.loaders), feature.name)
 }
 
 /// The guest's plan.
@@ -307,7 +305,7 @@ fn storages(initrd: &Initrd, kernel: &Unpacked) -> Result<(), String> {
 }
 
 /// groundwork, on the host and in a container's root folder.
-fn program(initrd: &Initrd) -> Result<(), String> {
+pub(crate) fn program(initrd: &Initrd) -> Result<(), String> {
     let program = crate::groundwork()?;
     initrd.copy(program, "/bin/groundwork")?;
     initrd.copy(program, "/container/bin/groundwork")?;
