@@ -27,8 +27,8 @@ pub(crate) struct Boot {
     report: OnceLock<Result<Report, String>>,
 }
 
-/// A whole boot takes seconds; a machine that says nothing more is ended after this.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// A boot takes seconds, on a machine with nothing else to do; one that hangs is ended after this.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 impl Boot {
     /// `plan` is shell, run after `lib.sh`; `fill` puts modules and programs into the root folder.
