@@ -218,7 +218,7 @@ fn ends_by_itself() {
         let server = ["sh", "-c", "until [ -e /tmp/end ]; do sleep 0.1; done"];
         podman.run([words(&line), server.to_vec()].concat()).success(&line);
         podman.address("one", "eth0", "10.210.31.1");
-        podman.say("exec one touch /tmp/end");
+        podman.try_say("exec one touch /tmp/end"); // which may fail: the container may end before this does
         machine.assert_no_attachment();
         let calls = machine.calls();
         let (add, del) = (own(&calls, "ADD"), own(&calls, "DEL"));
