@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("cri::runs_and_removes_a_pod", runs_and_removes_a_pod),
         trial("cri::refuses_a_pod", refuses_a_pod),
+        trial("cri::guards_a_host_port", guards_a_host_port),
         trial("cri::outlives_its_runtime", outlives_its_runtime),
     ]
 }
@@ -53,7 +54,7 @@ impl Node {
     fn new(network: &Value) -> Self {
         let containerd = Containerd::new("k8s.io");
         let machine = &containerd.machine;
-        machine.install(&["groundwork"]).install_reference(&["loopback", "portmap"]).network(network);
+        machine.install(&["groundwork"]).install_reference(&["loopback"]).network(network);
         let node = Self { containerd };
         node.wait();
         node
@@ -102,13 +103,11 @@ fn network(length: u8) -> Value {
     json!({
         "cniVersion": "1.0.0",
         "name": "pods",
-        "plugins": [
-            {
-                "type": "groundwork", "bridge": "gw-pods0", "isDefaultGateway": true, "ipMasq": true, "hairpinMode": true,
-                "ipam": {"type": "host-local", "subnet": format!("10.210.35.0/{length}")},
-            },
-            {"type": "portmap", "capabilities": {"portMappings": true}},
-        ],
+        "plugins": [{
+            "type": "groundwork", "bridge": "gw-pods0", "isDefaultGateway": true, "ipMasq": true, "hairpinMode": true,
+            "capabilities": {"portMappings": true},
+            "ipam": {"type": "host-local", "subnet": format!("10.210.35.0/{length}")},
+        }],
     })
 }
 
@@ -130,8 +129,8 @@ fn runs_and_removes_a_pod() {
         assert_eq!(node.say(&["pod-ip", &one]), address);
         assert_eq!(node.exec(&in_two, &format!("wget -q -O - http://{address}{}", image::PEER)), other);
         assert_eq!(node.exec(&in_one, &format!("wget -q -O - http://{OUTSIDE}{}", image::PEER)), UPLINK);
-        assert_eq!(machine.ask_from_outside(18080), OUTSIDE);
-        machine.ask("127.0.0.1", 18080);
+        assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
+        machine.ask("127.0.0.1:18080");
         machine.calls();
 
         node.say(&["stop-pod", &one]);
@@ -163,6 +162,28 @@ fn refuses_a_pod() {
         node.exec(&in_one, "ping -c 1 -W 5 10.210.35.1");
         node.say(&["stop-pod", &one]);
         node.say(&["remove-pod", &one]);
+    });
+}
+
+/// Two pods ask for one port: the second is told whose it is, and has it when the first is gone.
+fn guards_a_host_port() {
+    let node = Node::new(&network(24));
+    node.containerd.machine.leaves_nothing(|machine| {
+        let port = json!({"ports": [{"hostPort": 18080, "containerPort": 80, "hostIP": UPLINK}]});
+        let first = node.say(&["run-pod", &node.pod("first", port.clone())]);
+        let second = node.pod("second", port);
+        let refused = node.try_say(&["run-pod", &second]);
+        assert!(!refused.status.success(), "two pods have one port: {refused:?}");
+        assert!(refused.stderr.contains("18080") && refused.stderr.contains(&first), "{refused:?}");
+        machine.all_calls();
+        node.say(&["stop-pod", &first]);
+
+        let (second, _) = node.serve(&second);
+        assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
+        node.say(&["remove-pod", &first]);
+        assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
+        node.say(&["stop-pod", &second]);
+        node.say(&["remove-pod", &second]);
     });
 }
 

@@ -12,7 +12,7 @@ use crate::support::sh;
 /// What [`archive`] is called once it has been loaded.
 pub(crate) const NAME: &str = "web";
 /// What runs the web server, on port 80.
-pub(crate) const SERVER: &[&str] = &["/bin/httpd", "-f", "-p", "0.0.0.0:80", "-h", "/www"];
+pub(crate) const SERVER: &[&str] = &["/bin/httpd", "-f", "-p", "80", "-h", "/www"];
 /// What the web server answers with the client's address.
 pub(crate) const PEER: &str = "/cgi-bin/peer";
 
@@ -21,7 +21,9 @@ pub(crate) const PAGES: &str = r#"
 mkdir cgi-bin
 cat >cgi-bin/peer <<'.'
 #!/bin/sh
-printf 'Content-Type: text/plain\r\n\r\n%s\n' "$REMOTE_ADDR"
+address=${REMOTE_ADDR#'[::ffff:'} # an IPv4 address, as a socket of IPv6 sees it
+address=${address#[}
+printf 'Content-Type: text/plain\r\n\r\n%s\n' "${address%]}"
 .
 chmod +x cgi-bin/peer
 "#;

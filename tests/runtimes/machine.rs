@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     calls::{CALLS, Call, PLUGINS},
     image,
-    support::{GROUNDWORK, Host, Output, Snapshot, eventually, try_sh},
+    support::{GROUNDWORK, Host, Output, Snapshot, eventually, run, try_sh},
 };
 
 /// Where Debian's runtimes look for plugins; only those of [`Machine::install`] are there.
@@ -24,6 +24,10 @@ pub(crate) const PLUGIN_FOLDER: &str = "/usr/lib/cni";
 pub(crate) const UPLINK: &str = "192.0.2.1";
 /// Another machine, out there.
 pub(crate) const OUTSIDE: &str = "192.0.2.2";
+/// [`UPLINK`] and [`OUTSIDE`] over IPv6.
+pub(crate) const UPLINK6: &str = "2001:db8::1";
+/// See [`UPLINK6`].
+pub(crate) const OUTSIDE6: &str = "2001:db8::2";
 
 /// How long anything may take that takes no time on a machine that has nothing else to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -39,14 +43,17 @@ mount -t tmpfs plugins /usr/lib/cni
 
 ip netns add outside
 ip link add uplink type veth peer name eth0 netns outside
-ip address add 192.0.2.1/24 dev uplink
 ip link set uplink up
-ip route add default via 192.0.2.2
-ip -n outside address add 192.0.2.2/24 dev eth0
 ip -n outside link set lo up
 ip -n outside link set eth0 up
+ip address add 192.0.2.1/24 dev uplink
+ip address add 2001:db8::1/64 dev uplink nodad
+ip -n outside address add 192.0.2.2/24 dev eth0
+ip -n outside address add 2001:db8::2/64 dev eth0 nodad
+ip route add default via 192.0.2.2
+ip -6 route add default via 2001:db8::2
 cd /run/www
-ip netns exec outside busybox httpd -p 0.0.0.0:80 -h /run/www
+ip netns exec outside busybox httpd -p 80 -h /run/www
 "#;
 
 /// A machine of its own, which ends with the value, and all daemons and containers with it.
@@ -164,22 +171,34 @@ impl Machine {
         assert!(eventually(PATIENCE, none), "left:\n{}", self.attachments().join("\n"));
     }
 
-    /// What a web server on this port says to this machine, which calls itself by `address`.
+    /// What a web server says to this machine, once it answers.
     #[track_caller]
-    pub(crate) fn ask(&self, address: &str, port: u16) -> String {
-        self.answer("", address, port)
-    }
-
-    /// What a web server on this port of this machine says to the one outside.
-    #[track_caller]
-    pub(crate) fn ask_from_outside(&self, port: u16) -> String {
-        self.answer("ip netns exec outside ", UPLINK, port)
-    }
-
-    #[track_caller]
-    fn answer(&self, from: &str, address: &str, port: u16) -> String {
-        let script = format!("{from}timeout 3 busybox wget -q -O - http://{address}:{port}{}", image::PEER);
+    pub(crate) fn ask(&self, server: &str) -> String {
+        let script = format!("timeout 3 busybox wget -q -O - http://{server}{}", image::PEER);
         until_done(|| self.host.try_sh(&script)).success(&script).trim().to_owned()
+    }
+
+    /// What a web server says to the machine outside, once it answers.
+    #[track_caller]
+    pub(crate) fn ask_from_outside(&self, server: &str) -> String {
+        until_done(|| self.try_from_outside(server)).success(server).trim().to_owned()
+    }
+
+    pub(crate) fn try_from_outside(&self, server: &str) -> Output {
+        self.host
+            .try_sh(&format!("ip netns exec outside timeout 3 busybox wget -q -O - http://{server}{}", image::PEER))
+    }
+
+    /// Whether a datagram that the machine outside sends to this port comes to port 53 in that namespace, and the
+    /// answer back.
+    pub(crate) fn passes_datagrams(&self, netns: &str, port: u16) -> bool {
+        let mut server = self.command("nsenter");
+        server.args([&format!("--net={netns}"), "timeout", "20", "socat", "UDP4-RECVFROM:53", "SYSTEM:echo pong"]);
+        let server = thread::spawn(move || run(&mut server, ""));
+        let client = format!("echo ping | ip netns exec outside socat -t 1 - UDP4:{UPLINK}:{port}");
+        let answered = eventually(PATIENCE, || self.host.sh(&client).trim() == "pong");
+        server.join().unwrap();
+        answered
     }
 }
 

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use crate::{
     calls::Call,
     image,
-    machine::{Machine, OUTSIDE, UPLINK, address_in, until_done, words},
+    machine::{Machine, OUTSIDE, OUTSIDE6, UPLINK, UPLINK6, address_in, until_done, words},
     support::{Output, run},
     trial,
 };
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("podman::publishes_a_port", publishes_a_port),
+        trial("podman::publishes_ports", publishes_ports),
         trial("podman::joins_two_networks", joins_two_networks),
         trial("podman::connects_and_disconnects", connects_and_disconnects),
         trial("podman::reloads", reloads),
@@ -52,7 +52,7 @@ struct Podman {
 impl Podman {
     fn new() -> Self {
         let machine = Machine::new();
-        machine.install(&["groundwork"]).install_reference(&["portmap"]);
+        machine.install(&["groundwork"]);
         machine.write("/run/containers.conf", CONTAINERS);
         machine.write("/run/storage.conf", STORAGE);
         let podman = Self { machine };
@@ -102,15 +102,12 @@ fn network(name: &str, subnet: u8) -> Value {
     json!({
         "cniVersion": "1.0.0",
         "name": name,
-        "plugins": [
-            {
-                "type": "groundwork", "bridge": format!("gw-{name}0"),
-                "isDefaultGateway": true, "ipMasq": true, "hairpinMode": true,
-                "capabilities": {"ips": true, "mac": true},
-                "ipam": {"type": "host-local", "subnet": format!("10.210.{subnet}.0/24")},
-            },
-            {"type": "portmap", "capabilities": {"portMappings": true}},
-        ],
+        "plugins": [{
+            "type": "groundwork", "bridge": format!("gw-{name}0"),
+            "isDefaultGateway": true, "ipMasq": true, "hairpinMode": true,
+            "capabilities": {"ips": true, "mac": true, "portMappings": true},
+            "ipam": {"type": "host-local", "subnet": format!("10.210.{subnet}.0/24")},
+        }],
     })
 }
 
@@ -119,22 +116,31 @@ fn own<'a>(calls: &'a [Call], verb: &str) -> Vec<&'a Call> {
     calls.iter().filter(|call| call.verb() == verb && call.plugin == "groundwork").collect()
 }
 
-fn publishes_a_port() {
+fn publishes_ports() {
     let podman = Podman::new();
     podman.machine.network(&network("web", 31));
     podman.machine.leaves_nothing(|machine| {
-        podman.serve("--name one -p 18080:80");
-        podman.serve("--name two");
+        podman.serve("--name one -p 18080:80 -p 18053:53/udp");
+        podman.serve("--name two -p 127.0.0.1:18081:80");
         let (one, two) = (podman.address("one", "eth0", "10.210.31.1"), podman.address("two", "eth0", "10.210.31.1"));
         assert_eq!(podman.ask("two", &one), two);
         assert_eq!(podman.ask("one", OUTSIDE), UPLINK); // masqueraded
-        assert_eq!(machine.ask_from_outside(18080), OUTSIDE); // and the answer finds back
-        machine.ask("127.0.0.1", 18080);
-        podman.ask("one", &format!("{UPLINK}:18080")); // to itself
+
+        let published = format!("{UPLINK}:18080");
+        assert_eq!(machine.ask_from_outside(&published), OUTSIDE);
+        for name in ["one", "two"] {
+            assert_eq!(podman.ask(name, &published), "10.210.31.1"); // the bridge: answers come back this way
+        }
+        machine.ask(&published);
+        machine.ask("127.0.0.1:18081");
+        let refused = machine.try_from_outside(&format!("{UPLINK}:18081"));
+        assert!(!refused.status.success(), "a port of the loopback address answers outside: {refused:?}");
+        assert!(machine.passes_datagrams(own(&machine.calls(), "ADD")[0].var("CNI_NETNS"), 18053));
+
         podman.say("rm -f -t 0 one two");
-        let dels = machine.calls();
-        assert_eq!(own(&dels, "DEL").len(), 2);
-        assert!(own(&dels, "DEL").iter().all(|del| del.names() == (true, true)));
+        let calls = machine.calls();
+        let dels: Vec<_> = own(&calls, "DEL").into_iter().map(Call::names).collect();
+        assert_eq!(dels, [(true, true); 2]);
     });
 }
 
@@ -184,7 +190,7 @@ fn reloads() {
         podman.say("network reload one");
         assert_eq!(podman.address("one", "eth0", "10.210.31.1"), before);
         assert_eq!(podman.ask("one", OUTSIDE), UPLINK);
-        assert_eq!(machine.ask_from_outside(18080), OUTSIDE);
+        assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
         podman.say("rm -f -t 0 one");
     });
 }
@@ -229,16 +235,20 @@ fn ends_by_itself() {
 /// The list that podman writes, with groundwork under the names that are in it.
 fn creates_a_network() {
     let podman = Podman::new();
-    podman.machine.install(&["bridge"]).install_reference(&["firewall", "tuning"]);
-    podman.say("network create --subnet 10.210.33.0/24 front");
+    podman.machine.install(&["bridge", "portmap"]).install_reference(&["firewall", "tuning"]);
+    podman.say("network create --ipv6 --subnet 10.210.33.0/24 --subnet fd10:210:33::/64 front");
     podman.machine.leaves_nothing(|machine| {
         podman.serve("--name one --network front -p 18080:80 --ip 10.210.33.33 --mac-address 02:00:00:00:00:21");
         podman.serve("--name two --network front");
         assert_eq!(podman.address("one", "eth0", "10.210.33.1"), "10.210.33.33");
         let two = podman.address("two", "eth0", "10.210.33.1");
         assert_eq!(podman.ask("two", "10.210.33.33"), two);
+        podman.say("exec two ping -c 1 -W 5 fd10:210:33::1");
         assert_eq!(podman.ask("one", OUTSIDE), UPLINK);
-        assert_eq!(machine.ask_from_outside(18080), OUTSIDE);
+        assert_eq!(podman.ask("one", &format!("[{OUTSIDE6}]")), UPLINK6);
+        assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
+        assert_eq!(machine.ask_from_outside(&format!("[{UPLINK6}]:18080")), OUTSIDE6);
+        machine.ask("127.0.0.1:18080");
         podman.say("rm -f -t 0 one two");
     });
 }
