@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     calls::Call,
     image,
-    machine::{Machine, OUTSIDE, PATIENCE, UPLINK, until_done, words},
+    machine::{Machine, OUTSIDE, PATIENCE, UPLINK, until_done, wget, words},
     support::{Output, eventually, run},
     trial,
 };
@@ -84,7 +84,7 @@ impl Containerd {
     /// Waits for a container's web server: it starts when ADD has passed, and commands can be run before.
     #[track_caller]
     fn served(&self, container: &str) {
-        self.exec(container, &format!("wget -q -O - http://127.0.0.1{}", image::PEER));
+        self.exec(container, &wget("127.0.0.1"));
     }
 
     /// Runs a command in a container, again until it succeeds.
@@ -131,12 +131,10 @@ fn example(file: &Path) {
         for (two, _) in &addresses {
             containerd.exec("one", &format!("ping -c 1 -W 5 {two}"));
         }
-        let from =
-            containerd.exec("two", &format!("wget -q -O - http://{}{}", result(&calls, "one")[0].0, image::PEER));
+        let from = containerd.exec("two", &wget(&result(&calls, "one")[0].0));
         assert_eq!(from, addresses[0].0);
         if list["plugins"][0]["ipMasq"] == true {
-            let page = format!("http://{OUTSIDE}{}", image::PEER);
-            assert_eq!(containerd.exec("one", &format!("wget -q -O - {page}")), UPLINK);
+            assert_eq!(containerd.exec("one", &wget(OUTSIDE)), UPLINK);
         }
 
         for (name, running) in [("one", one), ("two", two)] {

@@ -14,7 +14,7 @@ use crate::{
     calls::Call,
     containerd::{Containerd, IMAGE},
     image,
-    machine::{OUTSIDE, PATIENCE, UPLINK, address_in, until_done, words},
+    machine::{OUTSIDE, PATIENCE, UPLINK, address_in, until_done, wget, words},
     support::{Output, eventually, run, run_within},
     trial,
 };
@@ -127,8 +127,8 @@ fn runs_and_removes_a_pod() {
             address_in(&node.exec(container, "ip -o -4 address show dev eth0"))
         });
         assert_eq!(node.say(&["pod-ip", &one]), address);
-        assert_eq!(node.exec(&in_two, &format!("wget -q -O - http://{address}{}", image::PEER)), other);
-        assert_eq!(node.exec(&in_one, &format!("wget -q -O - http://{OUTSIDE}{}", image::PEER)), UPLINK);
+        assert_eq!(node.exec(&in_two, &wget(&address)), other);
+        assert_eq!(node.exec(&in_one, &wget(OUTSIDE)), UPLINK);
         assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
         machine.ask("127.0.0.1:18080");
         machine.calls();

@@ -174,7 +174,7 @@ impl Machine {
     /// What a web server says to this machine, once it answers.
     #[track_caller]
     pub(crate) fn ask(&self, server: &str) -> String {
-        let script = format!("timeout 3 busybox wget -q -O - http://{server}{}", image::PEER);
+        let script = format!("busybox {}", wget(server));
         until_done(|| self.host.try_sh(&script)).success(&script).trim().to_owned()
     }
 
@@ -185,8 +185,7 @@ impl Machine {
     }
 
     pub(crate) fn try_from_outside(&self, server: &str) -> Output {
-        self.host
-            .try_sh(&format!("ip netns exec outside timeout 3 busybox wget -q -O - http://{server}{}", image::PEER))
+        self.host.try_sh(&format!("ip netns exec outside busybox {}", wget(server)))
     }
 
     /// Whether a datagram that the machine outside sends to this port comes to port 53 in that namespace, and the
@@ -196,7 +195,7 @@ impl Machine {
         server.args([&format!("--net={netns}"), "timeout", "20", "socat", "UDP4-RECVFROM:53", "SYSTEM:echo pong"]);
         let server = thread::spawn(move || run(&mut server, ""));
         let client = format!("echo ping | ip netns exec outside socat -t 1 - UDP4:{UPLINK}:{port}");
-        let answered = eventually(PATIENCE, || self.host.sh(&client).trim() == "pong");
+        let answered = eventually(PATIENCE, || self.host.try_sh(&client).stdout.trim() == "pong");
         server.join().unwrap();
         answered
     }
@@ -241,6 +240,11 @@ pub(crate) fn until_done(mut command: impl FnMut() -> Output) -> Output {
         output.status.success()
     });
     output
+}
+
+/// A command line for a container, which asks the web server there.
+pub(crate) fn wget(server: &str) -> String {
+    format!("timeout 3 wget -q -O - http://{server}{}", image::PEER)
 }
 
 /// A command line, its words apart at spaces.

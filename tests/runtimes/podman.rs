@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     calls::Call,
     image,
-    machine::{Machine, OUTSIDE, OUTSIDE6, UPLINK, UPLINK6, address_in, until_done, words},
+    machine::{Machine, OUTSIDE, OUTSIDE6, UPLINK, UPLINK6, address_in, until_done, wget, words},
     support::{Output, run},
     trial,
 };
@@ -92,7 +92,7 @@ impl Podman {
     /// What a web server says to a container, once it answers.
     #[track_caller]
     fn ask(&self, container: &str, address: &str) -> String {
-        let line = format!("exec {container} wget -q -O - http://{address}{}", image::PEER);
+        let line = format!("exec {container} {}", wget(address));
         until_done(|| self.try_say(&line)).success(&line).trim().to_owned()
     }
 }
@@ -185,7 +185,7 @@ fn reloads() {
         let before = podman.address("one", "eth0", "10.210.31.1");
         assert_eq!(podman.ask("one", OUTSIDE), UPLINK);
         machine.host.sh("nft flush ruleset");
-        let lost = podman.try_say(&format!("exec one timeout 1 wget -q -O - http://{OUTSIDE}{}", image::PEER));
+        let lost = podman.try_say(&format!("exec one {}", wget(OUTSIDE)));
         assert!(!lost.status.success(), "a container is masqueraded without rules: {lost:?}");
         podman.say("network reload one");
         assert_eq!(podman.address("one", "eth0", "10.210.31.1"), before);
