@@ -87,6 +87,12 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
             let gone = rtnl.delete_address(links.named(rtnl, link)?, *address);
             unless(gone, Errno::EADDRNOTAVAIL)?;
         }
+        Step::CreateIfb { name, mac, mtu } => rtnl.create_ifb(name, *mac, *mtu)?,
+        Step::Shape { link, shaper } => rtnl.shape(links.named(rtnl, link)?, shaper)?,
+        Step::Redirect { link, ifb } => {
+            let to = links.named(rtnl, ifb)?.clone();
+            rtnl.redirect(links.named(rtnl, link)?, &to)?;
+        }
         Step::AddElements(elements) => {
             if let Some(nft) = &mut tools.nft {
                 nft.add(elements)?;
@@ -101,6 +107,7 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
         | Step::Sysctl { .. }
         | Step::AddAddress { .. }
         | Step::AddRoute { .. }
+        | Step::ChangeLink { .. }
         | Step::AwaitDetection { .. } => {
             run_anywhere(step, rtnl, links)?;
         }
@@ -158,6 +165,7 @@ fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
             };
             unless(rtnl.add_route(&entry), Errno::EEXIST)?; // the kernel's own route of a subnet
         }
+        Step::ChangeLink { link, settings } => rtnl.change(links.named(rtnl, link)?, settings)?,
         Step::AwaitDetection { link } => await_detection(rtnl, links.named(rtnl, link)?)?,
         _ => {}
     }

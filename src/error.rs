@@ -7,7 +7,7 @@ use crate::{
         ErrorDocument, RequestError, ResultError, Version,
         error::{Coded, code},
     },
-    config::ConfigError,
+    config::{self, AllowListError, ConfigError},
     delegate, ipam, kernel, nft, plan, rtnl, store, sys,
 };
 
@@ -46,6 +46,11 @@ pub enum Error {
     /// `ipam.resolvConf` cannot be read.
     #[error("cannot read \"ipam.resolvConf\" {path}: {source}")]
     ResolvConf { path: PathBuf, source: io::Error },
+    /// The list of settings that may be tuned cannot be read.
+    #[error("cannot read {}, which says what \"sysctl\" may name: {source}", config::allow_list::PATH)]
+    AllowListFile { source: io::Error },
+    #[error(transparent)]
+    AllowList(#[from] AllowListError),
     /// The sandbox is the host itself.
     #[error(
         "CNI_NETNS {path} is the network namespace that groundwork runs in: a container's network would be built \
@@ -122,14 +127,14 @@ impl Error {
             Self::Store(_) => code::STORE,
             Self::Ipam(_) | Self::NotUnique { .. } => code::NO_ADDRESS,
             Self::Delegate(_) => code::DELEGATE_FAILED,
-            Self::Plan(_) | Self::NoPreviousResult { .. } => code::INVALID_CONFIG,
+            Self::Plan(_) | Self::AllowList(_) | Self::NoPreviousResult { .. } => code::INVALID_CONFIG,
             Self::Netns(_) | Self::HostNetns { .. } => code::INVALID_NETNS,
             Self::AlreadyAttached { .. } => code::INVALID_ENVIRONMENT,
             Self::Changed(_) => code::CHECK_FAILED,
             Self::NotAttached { .. } => code::UNKNOWN_CONTAINER,
             Self::NotAvailable { limited: false, .. } => code::NOT_AVAILABLE,
             Self::NotAvailable { limited: true, .. } => code::LIMITED_CONNECTIVITY,
-            Self::ResolvConf { .. } => code::IO,
+            Self::ResolvConf { .. } | Self::AllowListFile { .. } => code::IO,
             Self::Several(errors) => errors.first().map_or(code::INTERNAL, Self::code),
             Self::NotUndone { cause, .. } => cause.code(),
         }

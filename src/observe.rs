@@ -1,12 +1,11 @@
 //! What the kernel holds now: reads, never writes.
 
 use crate::{
-    config::{BridgeConfig, LinkConfig, NativeConfig},
-    error::Result,
+    config::{BridgeConfig, LinkConfig, NativeConfig, TuningConfig, allow_list},
+    error::{Error, Result},
     nft::{Nft, socket::Base},
     plan::{Expected, ObservedAttachment, ObservedHost},
     rtnl::{Link, RouteEntry, Rtnl, values::ADVERTISED},
-    store::HostLink,
     sys::{netns::Sandbox, sysctl},
 };
 
@@ -57,18 +56,37 @@ pub fn addresses_of(rtnl: &Rtnl, link: &Link) -> Result<Vec<ipnet::IpNet>> {
     Ok(addresses)
 }
 
-/// The host's end of the container's veth; None when the container's link is of another kind.
+/// Makes sure that the administrator lets a configuration tune what it names.
+///
+/// # Errors
+/// A setting that is not allowed; a list that cannot be read or understood.
+pub fn ensure_allowed(tuning: &TuningConfig) -> Result<()> {
+    if tuning.sysctls.is_empty() {
+        return Ok(());
+    }
+    match std::fs::read_to_string(allow_list::PATH) {
+        Ok(text) => Ok(allow_list::check(&text, tuning)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(Error::AllowListFile { source }),
+    }
+}
+
+/// The container's link; None when it has none of that name.
 ///
 /// # Errors
 /// A refusal of rtnetlink; a sandbox that cannot be entered.
-pub fn host_end(rtnl: &Rtnl, sandbox: &Sandbox, ifname: &str) -> Result<Option<HostLink>> {
-    let inside = sandbox.run(|| Rtnl::open()?.link(ifname))??;
-    let Some(Link { kind: Some(kind), peer: Some(peer), .. }) = inside else { return Ok(None) };
-    if kind != "veth" {
-        return Ok(None);
-    }
-    let outside = rtnl.links()?.into_iter().find(|link| link.index == peer && link.kind.as_deref() == Some("veth"));
-    Ok(outside.and_then(|link| Some(HostLink { mac: link.mac?, name: link.name })))
+pub fn inside(sandbox: &Sandbox, ifname: &str) -> Result<Option<Link>> {
+    Ok(sandbox.run(|| Rtnl::open()?.link(ifname))??)
+}
+
+/// The host's end of the container's veth; None when the container's link is of another kind.
+///
+/// # Errors
+/// A refusal of rtnetlink.
+pub fn host_end(rtnl: &Rtnl, inside: &Link) -> Result<Option<Link>> {
+    let is_veth = |link: &Link| link.kind.as_deref() == Some("veth");
+    let Some(peer) = inside.peer.filter(|_| is_veth(inside)) else { return Ok(None) };
+    Ok(rtnl.link_at(peer)?.filter(|link| is_veth(link) && link.peer == Some(inside.index)))
 }
 
 /// The link of the host by which it reaches what is behind a link: the bridge whose port that is, or the link itself.
@@ -117,7 +135,7 @@ pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<
     let ipv6 = expected.ips.iter().any(|ip| ip.address.addr().is_ipv6());
     let mut observed = ObservedAttachment {
         host: observe_host(&rtnl, expected.config, ipv6)?,
-        host_link: if expected.host_link.is_empty() { None } else { rtnl.link(expected.host_link)? },
+        host_link: named(&rtnl, expected.host_link)?,
         ..ObservedAttachment::default()
     };
     match (&expected.config.link, &observed.host_link) {
@@ -130,7 +148,14 @@ pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<
         }
         _ => {}
     }
-    sandbox.run(|| observe_sandbox(expected.ifname, ipv6, &mut observed))??;
+    sandbox.run(|| observe_sandbox(expected, ipv6, &mut observed))??;
+    if let (Some(_), Some(link)) = (&expected.config.bandwidth, &observed.host_link) {
+        observed.shaper = rtnl.shaper(link)?;
+        if let Some(ifb) = named(&rtnl, expected.ifb)? {
+            observed.ifb_shaper = rtnl.shaper(&ifb)?;
+            observed.redirected = rtnl.redirects(link, &ifb)?;
+        }
+    }
     for (setting, wanted) in expected.settings {
         let found = sysctl::read(setting)?;
         if found != *wanted {
@@ -153,9 +178,20 @@ pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<
     Ok(observed)
 }
 
-fn observe_sandbox(ifname: &str, ipv6: bool, observed: &mut ObservedAttachment) -> Result<()> {
+/// The link of that name, if it has one and is there.
+fn named(rtnl: &Rtnl, name: &str) -> Result<Option<Link>> {
+    if name.is_empty() { Ok(None) } else { Ok(rtnl.link(name)?) }
+}
+
+fn observe_sandbox(expected: &Expected<'_>, ipv6: bool, observed: &mut ObservedAttachment) -> Result<()> {
     let rtnl = Rtnl::open()?;
-    let Some(link) = rtnl.link(ifname)? else { return Ok(()) };
+    for sysctl in expected.config.tuning.iter().flat_map(|tuning| &tuning.sysctls) {
+        observed.sysctls.push(match sysctl::read(&sysctl.path(expected.ifname)) {
+            Err(error) if error.source.kind() == std::io::ErrorKind::NotFound => None,
+            value => Some(value?),
+        });
+    }
+    let Some(link) = rtnl.link(expected.ifname)? else { return Ok(()) };
     observed.addresses = rtnl.addresses(&link)?;
     observed.routes = routes(&rtnl, ipv6)?;
     observed.sandbox_link = Some(link);

@@ -17,7 +17,7 @@ use crate::{
     },
     observe,
     plan::{self, Attach, Script, Step},
-    rtnl::Rtnl,
+    rtnl::{Link, Rtnl},
 };
 
 /// What stands for the name that an ADD would draw from the attachment's.
@@ -65,14 +65,20 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
         Some(LinkConfig::Ptp(_)) => HOST_LINK.to_owned(),
         None => String::new(),
     };
+    let inside = Link { name: "eth0".into(), ..Link::default() };
     let attach = Attach {
         config: network,
         ifname: "eth0",
         host_link: HOST_LINK,
         host_mac: example_mac(1),
-        sandbox_mac: config.mac().unwrap_or_else(|| example_mac(2)),
+        host_mtu: None,
+        qdiscs: &[],
+        sandbox_mac: config.mac().or_else(|| network.configured_mac()).unwrap_or_else(|| example_mac(2)),
         bridge_mac: example_mac(3),
         gateway_link: &gateway_link,
+        inside: Some(&inside),
+        ifb: "bwp0123456789ab",
+        ifb_mac: example_mac(4),
         owner: Owner::attachment(&config.name, "CONTAINER", "eth0"),
     };
     let steps = plan::plan_add(&attach, &ips, &routes, &host)?;

@@ -156,6 +156,12 @@ impl<'a> Object<'a> {
         self.value(key).map(|value| self.item(key, value).object()).transpose()
     }
 
+    /// The keys of an object and what they hold, none when it is absent.
+    pub fn entries(&self, key: &'static str) -> Read<Vec<(&'a str, Item<'a>)>> {
+        let Some(object) = self.object(key)? else { return Ok(Vec::new()) };
+        Ok(object.map.iter().map(|(name, value)| (name.as_str(), object.item(name, value))).collect())
+    }
+
     /// A list, empty when absent.
     pub fn list(&self, key: &'static str) -> Read<Vec<Item<'a>>> {
         self.value(key).map_or_else(|| Ok(Vec::new()), |value| self.item(key, value).list())

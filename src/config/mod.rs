@@ -8,8 +8,12 @@
 //! - without either, any key that only a native network has (`bridge`, `ipam` with a `type`, `isGateway`, `ipMasq`, ...;
 //!   [`bridge::OWN_KEYS`]) means a bridge, `cni0` if `bridge` does not say otherwise;
 //! - else nobody here: the plugin is one of a chain. What it is asked to do on the link that an earlier plugin made, it
-//!   does: host ports (`type` "portmap", `capabilities.portMappings`), firewall (`type` "firewall", `ingressPolicy`).
+//!   does: host ports (`type` "portmap", `capabilities.portMappings`), firewall (`type` "firewall", `ingressPolicy`), tuning
+//!   (`type` "tuning", `sysctl`, ...) and limits on bandwidth (`type` "bandwidth", `ingressRate`, ...). Under the name of
+//!   a reference plugin it does what that does, else all that has keys.
 
+pub mod allow_list;
+pub mod bandwidth;
 pub mod bridge;
 pub mod delegate;
 mod error;
@@ -23,9 +27,11 @@ pub mod link;
 pub mod native;
 mod parse;
 pub mod ptp;
+mod repeated;
 pub mod runtime;
 #[cfg(test)]
 mod tests;
+pub mod tuning;
 pub mod vlans;
 
 use std::path::PathBuf;
@@ -33,6 +39,8 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 pub use self::{
+    allow_list::AllowListError,
+    bandwidth::{BandwidthConfig, Limit},
     bridge::BridgeConfig,
     delegate::DelegateConfig,
     error::ConfigError,
@@ -45,6 +53,7 @@ pub use self::{
     native::NativeConfig,
     ptp::PtpConfig,
     runtime::{ArgsConfig, RuntimeConfig},
+    tuning::{Sysctl, TuningConfig},
     vlans::Vlans,
 };
 pub use crate::cni::json::UnknownKey;

@@ -1,14 +1,16 @@
 //! A network that groundwork builds itself: the container's link, its addresses, and what is done with them.
 
 use super::{
-    ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig,
+    BandwidthConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig, TuningConfig, bandwidth,
     bridge::{MTU_IPV6, read_dns},
     firewall, host_ports,
     ipam::Requests,
     link::Kind,
+    tuning,
 };
 use crate::cni::{
     json::{Object, UnknownKey},
+    mac::Mac,
     result::Dns,
 };
 
@@ -25,6 +27,10 @@ pub struct NativeConfig {
     pub host_ports: Option<HostPortsConfig>,
     /// What may reach the container, when that is asked for.
     pub firewall: Option<FirewallConfig>,
+    /// What is tuned in the container, when that is asked for.
+    pub tuning: Option<TuningConfig>,
+    /// Limits on bandwidth, when such are asked for.
+    pub bandwidth: Option<BandwidthConfig>,
 }
 
 impl NativeConfig {
@@ -37,8 +43,15 @@ impl NativeConfig {
     ) -> Result<Option<Self>, ConfigError> {
         let host_ports = HostPortsConfig::read(root, requests.keys, unknown)?;
         let firewall = FirewallConfig::read(root)?;
-        let Some(link) = LinkConfig::read(root, kind)? else {
-            let later = Self { link: None, ipam: None, dns: Dns::default(), host_ports, firewall };
+        let plugin_type = root.string("type")?.unwrap_or_default();
+        let is_for = |plugin| plugin_type == plugin || !is_later_plugin(plugin_type);
+        let link = LinkConfig::read(root, kind)?;
+        let makes_link = link.is_some();
+        let tuning = if is_for(tuning::PLUGIN) { TuningConfig::read(root, requests, makes_link)? } else { None };
+        let bandwidth =
+            if is_for(bandwidth::PLUGIN) { BandwidthConfig::read(root, requests.keys, unknown)? } else { None };
+        let Some(link) = link else {
+            let later = Self { link, ipam: None, dns: Dns::default(), host_ports, firewall, tuning, bandwidth };
             return Ok(later.has_work().then_some(later));
         };
         let config = Self {
@@ -47,6 +60,8 @@ impl NativeConfig {
             dns: read_dns(root, unknown)?,
             host_ports,
             firewall,
+            tuning,
+            bandwidth,
         };
         let mtu = config.link.as_ref().and_then(LinkConfig::mtu);
         if mtu.is_some_and(|mtu| mtu < MTU_IPV6) && config.ipam.as_ref().is_some_and(IpamConfig::has_ipv6) {
@@ -62,13 +77,19 @@ impl NativeConfig {
 
 /// Whether the configuration of such a plugin is for what works on a link that an earlier one of the chain made.
 pub(super) fn is_later_plugin(plugin_type: &str) -> bool {
-    [host_ports::PLUGIN, firewall::PLUGIN].contains(&plugin_type)
+    [host_ports::PLUGIN, firewall::PLUGIN, tuning::PLUGIN, bandwidth::PLUGIN].contains(&plugin_type)
 }
 
 impl NativeConfig {
+    /// The container's hardware address that the configuration itself asks for (`mac`).
+    #[must_use]
+    pub fn configured_mac(&self) -> Option<Mac> {
+        self.tuning.as_ref()?.link.mac
+    }
+
     /// Whether there is anything to do on a link that an earlier plugin of the chain made.
     const fn has_work(&self) -> bool {
-        self.host_ports.is_some() || self.firewall.is_some()
+        self.host_ports.is_some() || self.firewall.is_some() || self.tuning.is_some() || self.bandwidth.is_some()
     }
 
     /// Whether what the container sends beyond its network is masqueraded.

@@ -8,8 +8,9 @@ use super::{
     ArgsConfig, Attachment, ConfigError, DelegateConfig, IpamConfig, KernelConfig, LogConfig, Mode, NativeConfig,
     NetworkConfig, RuntimeConfig,
     ipam::{Requests, argument},
-    keys::{KNOWN_ELSEWHERE, absolute_path, refuse_unserved},
+    keys::{KNOWN_ELSEWHERE, absolute_path},
     link::Kind,
+    repeated,
     runtime::{MAC, RuntimeKeys},
 };
 use crate::cni::{
@@ -34,7 +35,7 @@ impl NetworkConfig {
         let mut sections = Sections { is_del: request.verb == Verb::Del, flaws: Vec::new() };
         config.kernel = sections.take(KernelConfig::read(&root))?;
         config.log = sections.take(LogConfig::read(&root))?;
-        let body = Body::read(&root, request, config.cni_version);
+        let body = repeated::refuse(stdin).and_then(|()| Body::read(&root, request, config.cni_version));
         Body {
             mode: config.mode,
             runtime: config.runtime,
@@ -149,7 +150,6 @@ impl Body {
             None if kind == Some(Kind::Loopback) => Mode::Loopback,
             None => {
                 refuse_unknown_arguments(request)?;
-                refuse_unserved(root, keys.runtime.as_ref())?;
                 match NativeConfig::read(root, kind, &requests, &mut body.unknown)? {
                     Some(native) => {
                         body.mac = requested_mac(request)?;

@@ -1,12 +1,13 @@
 //! The plan of an ADD on a bridge.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::{
-    bridge, host_ports, ptp, sandbox,
+    bandwidth, bridge, host_ports, ptp, sandbox,
     step::{Place, Setting, Step},
+    tuning,
 };
 use crate::{
     cni::{
@@ -15,7 +16,7 @@ use crate::{
     },
     config::{LinkConfig, NativeConfig},
     nft::ruleset::{Element, LinkName, NoLinkName, Owned, Owner},
-    rtnl::values::Link,
+    rtnl::values::{Link, Qdisc},
 };
 
 /// Everything an ADD must know that is not in the configuration.
@@ -29,12 +30,22 @@ pub struct Attach<'a> {
     pub host_link: &'a str,
     /// Its hardware address.
     pub host_mac: Mac,
+    /// Its MTU in bytes, when it is there already.
+    pub host_mtu: Option<u32>,
+    /// The queueing disciplines that somebody gave it.
+    pub qdiscs: &'a [Qdisc],
     /// The container's hardware address.
     pub sandbox_mac: Mac,
     /// The bridge's hardware address, if it has to be made.
     pub bridge_mac: Mac,
     /// The link of the host by which it reaches the container; empty when it is not known.
     pub gateway_link: &'a str,
+    /// The container's link, when an earlier plugin of the chain made it.
+    pub inside: Option<&'a Link>,
+    /// Name of the ifb, if one has to be made.
+    pub ifb: &'a str,
+    /// Its hardware address.
+    pub ifb_mac: Mac,
     /// Who owns the elements, as nft's comments show it.
     pub owner: Owner,
 }
@@ -72,6 +83,19 @@ pub enum PlanError {
          set \"forceAddress\" to replace it, or remove it with `ip addr del {present} dev {name}`"
     )]
     OtherAddress { name: String, present: IpNet, wanted: IpNet },
+    /// An earlier plugin of the chain made no link of that name.
+    #[error("the container has no link {ifname}, which an earlier plugin of the chain should have made")]
+    NoLink { ifname: String },
+    /// There is no link of the host whose traffic could be limited.
+    #[error(
+        "bandwidth cannot be limited: the container's link {ifname} is no end of a veth pair whose other end is on the host"
+    )]
+    NoHostLink { ifname: String },
+    /// Somebody else arranges the traffic of the host's link.
+    #[error(
+        "bandwidth cannot be limited: link {link} has the queueing discipline {kind} already, see `tc qdisc show dev {link}`"
+    )]
+    Arranged { link: String, kind: String },
     /// A default route was asked for, and an address has no gateway.
     #[error("\"isDefaultGateway\" needs a gateway, and address {address} has none")]
     NoGateway { address: IpNet },
@@ -139,10 +163,18 @@ pub fn plan_add(
             LinkConfig::Bridge(bridge) => bridge::steps(attach, bridge, ips, host)?,
             LinkConfig::Ptp(ptp) => ptp::steps(attach, ptp, ips, host),
         });
+    }
+    if let Some(config) = &attach.config.bandwidth {
+        bandwidth::steps(attach, config, &mut steps)?;
+    }
+    if let Some(link) = &attach.config.link {
         sandbox::steps(attach, link, ips, routes, &mut steps);
     }
     if let Some(config) = &attach.config.host_ports {
         host_ports::steps(config, &elements, attach.gateway_link, &mut steps);
+    }
+    if let Some(config) = &attach.config.tuning {
+        tuning::steps(attach, config, &mut steps)?;
     }
     Ok(steps)
 }
@@ -164,7 +196,7 @@ fn elements(attach: &Attach<'_>, ips: &[IpConfig]) -> Result<Vec<Element>, PlanE
 }
 
 pub(super) const fn sysctl(place: Place, setting: Setting, value: &'static str, optional: bool) -> Step {
-    Step::Sysctl { place, setting, value, optional }
+    Step::Sysctl { place, setting, value: Cow::Borrowed(value), optional }
 }
 
 fn first_host(address: &IpNet) -> Option<IpAddr> {

@@ -6,9 +6,11 @@ use ipnet::IpNet;
 
 use super::{
     add::ObservedHost,
+    bandwidth,
     bridge::{self, gateway_address},
     ptp,
     step::Setting,
+    tuning,
 };
 use crate::{
     cni::{
@@ -17,7 +19,7 @@ use crate::{
     },
     config::{LinkConfig, NativeConfig},
     nft::ruleset::Owned,
-    rtnl::values::{Link, MAIN_TABLE, PortVlan, RouteEntry},
+    rtnl::values::{Link, MAIN_TABLE, PortVlan, RouteEntry, Shaper},
 };
 
 /// What an attachment should look like: as ADD left it, with what later plugins of the chain changed.
@@ -39,6 +41,8 @@ pub struct Expected<'a> {
     pub elements: &'a [Owned],
     /// Settings of the host, by their paths below /proc/sys, and their values.
     pub settings: &'a [(String, String)],
+    /// Name of the ifb, where what the container sends is limited.
+    pub ifb: &'a str,
 }
 
 /// What the kernel and the store hold of an attachment.
@@ -66,6 +70,14 @@ pub struct ObservedAttachment {
     pub changed_settings: Vec<(String, String, String)>,
     /// What is wrong with the rules that the elements serve; None when they stand.
     pub broken_rules: Option<&'static str>,
+    /// Values of the settings that are tuned, in the configuration's order; None for one that the kernel lacks.
+    pub sysctls: Vec<Option<String>>,
+    /// What limits what the host's end sends.
+    pub shaper: Option<Shaper>,
+    /// What limits what the ifb sends.
+    pub ifb_shaper: Option<Shaper>,
+    /// What the host's end receives goes to the ifb.
+    pub redirected: bool,
     /// Leases that are gone or another's, each with what was found.
     pub lost_leases: Vec<(std::net::IpAddr, String)>,
 }
@@ -104,6 +116,12 @@ pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Di
         compare_forwarding(expected, &observed.host, &mut found);
     }
     compare_sandbox(expected, observed, &mut found);
+    if let Some(config) = &expected.config.tuning {
+        tuning::compare(config, expected, observed, &mut found);
+    }
+    if let Some(config) = &expected.config.bandwidth {
+        bandwidth::compare(config, expected, observed, &mut found);
+    }
     for Owned { element, .. } in &observed.missing_elements {
         found.add(
             format!("element {element} of nf_tables set {} groundwork {}", element.part().table(), element.set()),
@@ -173,6 +191,9 @@ fn compare_sandbox(expected: &Expected<'_>, observed: &ObservedAttachment, found
         && wanted != mac
     {
         found.add(format!("hardware address of {name}"), wanted, mac);
+    }
+    if expected.config.link.is_none() {
+        return; // the rest is for who made the link
     }
     let is_ptp = matches!(expected.config.link, Some(LinkConfig::Ptp(_)));
     for ip in expected.ips {

@@ -1,6 +1,7 @@
 //! What to do, as values: pure, so that a wrong plan is a failed unit test and can be shown before anything happens.
 
 mod add;
+pub mod bandwidth;
 mod bridge;
 mod check;
 mod host_ports;
@@ -9,6 +10,7 @@ mod needs;
 mod ptp;
 mod sandbox;
 mod step;
+mod tuning;
 
 #[cfg(test)]
 mod tests;

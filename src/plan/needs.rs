@@ -18,6 +18,7 @@ pub fn needs(config: &NetworkConfig) -> Vec<Need> {
             .iter()
             .map(|feature| Need::new(*feature, format!("delegate \"{}\"", delegate.plugin_type)))
             .collect(),
+        Mode::Chained if config.chained_type().is_some() => Vec::new(),
         Mode::Chained if config.kernel.modules.is_none() => [&feature::BRIDGE, &feature::VETH]
             .map(|feature| Need::new(feature, "the chain that follows (\"modules\" is not set)"))
             .into(),
@@ -46,6 +47,13 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
     }
     if let Some(ports) = config.host_ports.as_ref().filter(|ports| !ports.mappings.is_empty()) {
         needs.extend(host_port_needs(ports));
+    }
+    if config.bandwidth.is_some() {
+        needs.push(Need::new(&feature::TBF, "limits on bandwidth"));
+    }
+    if config.bandwidth.is_some_and(|limits| limits.egress.is_some()) {
+        let why = "the limit on what the container sends (\"egressRate\")";
+        needs.extend([&feature::IFB, &feature::INGRESS, &feature::MIRRED].map(|feature| Need::new(feature, why)));
     }
     needs
 }

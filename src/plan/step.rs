@@ -1,6 +1,6 @@
 //! The steps of an ADD, each printable as the command that a person would type.
 
-use std::{fmt, net::IpAddr, ops::RangeInclusive};
+use std::{borrow::Cow, fmt, net::IpAddr, ops::RangeInclusive};
 
 use ipnet::IpNet;
 
@@ -8,7 +8,7 @@ use super::host_ports::EndFlows;
 use crate::{
     cni::{mac::Mac, result::Route},
     nft::ruleset::{Element, Owned},
-    rtnl::values::{AddressFlags, PortFlags},
+    rtnl::values::{AddressFlags, LinkSettings, PortFlags, Shaper},
 };
 
 /// In which network namespace a step runs.
@@ -82,7 +82,7 @@ pub enum Step {
         /// Which.
         setting: Setting,
         /// Its new value.
-        value: &'static str,
+        value: Cow<'static, str>,
         /// A kernel without this setting is no failure.
         optional: bool,
     },
@@ -155,6 +155,36 @@ pub enum Step {
         /// The link's name.
         link: String,
     },
+    /// Change settings of a link in the sandbox.
+    ChangeLink {
+        /// The link's name.
+        link: String,
+        /// Its new settings.
+        settings: LinkSettings,
+    },
+    /// Make the ifb from which what a container sends goes on, up.
+    CreateIfb {
+        /// Its name.
+        name: String,
+        /// Its hardware address.
+        mac: Mac,
+        /// In bytes.
+        mtu: u32,
+    },
+    /// Shape what a link of the host sends.
+    Shape {
+        /// The link's name.
+        link: String,
+        /// How.
+        shaper: Shaper,
+    },
+    /// Redirect what a link of the host receives.
+    Redirect {
+        /// The link's name.
+        link: String,
+        /// The ifb's name.
+        ifb: String,
+    },
     /// One nf_tables transaction.
     AddElements(Vec<Owned>),
     /// End flows to host ports that began before these led to the container.
@@ -170,7 +200,7 @@ impl Step {
             | Self::Sysctl { place, .. }
             | Self::AddAddress { place, .. }
             | Self::AddRoute { place, .. } => *place,
-            Self::AwaitDetection { .. } => Place::Sandbox,
+            Self::AwaitDetection { .. } | Self::ChangeLink { .. } => Place::Sandbox,
             _ => Place::Host,
         }
     }
@@ -180,7 +210,7 @@ impl Step {
     pub fn setting(&self) -> Option<(String, String)> {
         match self {
             Self::Sysctl { place: Place::Host, setting, value, optional: false } => {
-                Some((setting.0.clone(), (*value).to_owned()))
+                Some((setting.0.clone(), value.clone().into_owned()))
             }
             _ => None,
         }
@@ -238,6 +268,16 @@ impl fmt::Display for Step {
                 f,
                 "while {}ip -6 addr show dev {link} scope global tentative | grep -q .; do sleep 0.1; done",
                 Enter(Place::Sandbox)
+            ),
+            Self::ChangeLink { link, settings } => write!(f, "{}ip link set {link} {settings}", Enter(Place::Sandbox)),
+            Self::CreateIfb { name, mac, mtu } => {
+                write!(f, "ip link add {name} address {mac} mtu {mtu} up type ifb")
+            }
+            Self::Shape { link, shaper } => write!(f, "tc qdisc add dev {link} root handle 1: {shaper}"),
+            Self::Redirect { link, ifb } => write!(
+                f,
+                "tc qdisc add dev {link} ingress\ntc filter add dev {link} parent ffff: prio 1 protocol all u32 \
+                 match u8 0 0 action mirred egress redirect dev {ifb}"
             ),
             Self::AddElements(elements) => {
                 for (index, element) in elements.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Plans of whole ADDs, as a person would read them.
 
+mod chained;
 mod ptp;
 
 use super::*;
@@ -37,6 +38,8 @@ fn network(bridge: &BridgeConfig) -> NativeConfig {
         dns: Dns::default(),
         host_ports: None,
         firewall: None,
+        tuning: None,
+        bandwidth: None,
     }
 }
 
@@ -49,6 +52,11 @@ fn attach(config: &NativeConfig) -> Attach<'_> {
         sandbox_mac: Mac::local(2 << 8),
         bridge_mac: Mac::local(3 << 8),
         gateway_link: "br0",
+        host_mtu: None,
+        qdiscs: &[],
+        inside: None,
+        ifb: "bwp0",
+        ifb_mac: Mac::local(4 << 8),
         owner: "net/ctr/eth0".into(),
     }
 }

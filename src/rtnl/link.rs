@@ -9,7 +9,7 @@ use netlink_packet_route::link::{
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
-use super::{Error, Link, PortFlags, Rtnl, absent};
+use super::{Error, Link, LinkSettings, PortFlags, Rtnl, absent};
 use crate::cni::mac::Mac;
 
 /// A veth pair to make: one end here, the other here too or born in a sandbox.
@@ -38,6 +38,17 @@ impl Rtnl {
         let mut request = self.handle.link().get().match_name(name);
         request.message_mut().attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
         let answers = absent(self.collect(request.execute(), || format!("ip link show {name}")))?;
+        Ok(answers.and_then(|links| links.into_iter().next()).map(Link::from))
+    }
+
+    /// The link of that index, if there is one.
+    ///
+    /// # Errors
+    /// Any refusal but ENODEV.
+    pub fn link_at(&self, index: u32) -> Result<Option<Link>, Error> {
+        let mut request = self.handle.link().get().match_index(index);
+        request.message_mut().attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let answers = absent(self.collect(request.execute(), || format!("ip link show (link {index})")))?;
         Ok(answers.and_then(|links| links.into_iter().next()).map(Link::from))
     }
 
@@ -122,6 +133,43 @@ impl Rtnl {
         self.run(self.handle.link().set(message).execute(), || format!("ip link set {} promisc {word}", link.name))
     }
 
+    /// Changes settings of a link, all or none of them.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn change(&self, link: &Link, settings: &LinkSettings) -> Result<(), Error> {
+        let mut message = LinkUnspec::new_with_index(link.index);
+        if let Some(mac) = settings.mac {
+            message = message.address(mac.0.to_vec());
+        }
+        if let Some(mtu) = settings.mtu {
+            message = message.mtu(mtu);
+        }
+        if let Some(on) = settings.promisc {
+            message = message.promiscuous(on);
+        }
+        if let Some(on) = settings.all_multicast {
+            message = message.allmulticast(on);
+        }
+        if let Some(length) = settings.tx_queue_len {
+            message = message.txqueuelen(length);
+        }
+        self.run(self.handle.link().set(message.build()).execute(), || format!("ip link set {} {settings}", link.name))
+    }
+
+    /// Makes an ifb, up: it sends what is redirected to it back to where it was, later.
+    ///
+    /// # Errors
+    /// EEXIST when the name is taken; any other refusal.
+    pub fn create_ifb(&self, name: &str, mac: Mac, mtu: u32) -> Result<(), Error> {
+        let ifb = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Ifb)
+            .name(name)
+            .address(mac.0.to_vec())
+            .mtu(mtu)
+            .up();
+        self.run(self.handle.link().add(ifb.build()).execute(), || format!("ip link add {name} type ifb"))
+    }
+
     /// Changes the settings of a bridge's port, named.
     ///
     /// # Errors
@@ -153,6 +201,7 @@ impl From<LinkMessage> for Link {
             index: message.header.index,
             up: message.header.flags.contains(LinkFlags::Up),
             promisc: message.header.flags.contains(LinkFlags::Promisc),
+            all_multicast: message.header.flags.contains(LinkFlags::Allmulti),
             ..Self::default()
         };
         for attribute in message.attributes {
@@ -160,6 +209,7 @@ impl From<LinkMessage> for Link {
                 LinkAttribute::IfName(name) => link.name = name,
                 LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(Mac),
                 LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::TxQueueLen(length) => link.tx_queue_len = length,
                 LinkAttribute::Controller(index) => link.master = Some(index),
                 LinkAttribute::Link(index) => link.peer = Some(index),
                 LinkAttribute::LinkInfo(parts) => describe(&mut link, parts),

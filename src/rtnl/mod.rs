@@ -2,6 +2,7 @@
 
 mod address;
 mod link;
+mod qdisc;
 mod route;
 pub mod values;
 mod vlan;
@@ -15,7 +16,7 @@ use nix::errno::Errno;
 pub use self::{
     address::Unsettled,
     link::VethPair,
-    values::{AddressFlags, Link, PortFlags, RouteEntry},
+    values::{AddressFlags, Link, LinkSettings, PortFlags, RouteEntry, Shaper},
 };
 use crate::sys::netlink::{Refusal, extend_acks};
 

@@ -3,6 +3,7 @@
 use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::cni::mac::Mac;
 
@@ -31,6 +32,10 @@ pub struct Link {
     pub up: bool,
     /// The user asked for promiscuous mode.
     pub promisc: bool,
+    /// The user asked for every multicast frame.
+    pub all_multicast: bool,
+    /// Length of the transmit queue, in packets.
+    pub tx_queue_len: u32,
     /// Index of the bridge (or other controller) whose port it is.
     pub master: Option<u32>,
     /// Index of a veth's other end, in the other end's namespace.
@@ -59,6 +64,85 @@ pub struct PortVlan {
     pub id: u16,
     /// Untagged frames belong to it, and its own leave untagged.
     pub native: bool,
+}
+
+/// Settings of a link, those that are not None.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkSettings {
+    /// Hardware address.
+    pub mac: Option<Mac>,
+    /// In bytes.
+    pub mtu: Option<u32>,
+    /// Promiscuous mode.
+    pub promisc: Option<bool>,
+    /// Every multicast frame is received.
+    pub all_multicast: Option<bool>,
+    /// Length of the transmit queue, in packets.
+    pub tx_queue_len: Option<u32>,
+}
+
+impl LinkSettings {
+    /// Whether no setting is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What a link has of the settings that are named.
+    #[must_use]
+    pub fn of(&self, link: &Link) -> Self {
+        Self {
+            mac: self.mac.and(link.mac),
+            mtu: self.mtu.map(|_| link.mtu),
+            promisc: self.promisc.map(|_| link.promisc),
+            all_multicast: self.all_multicast.map(|_| link.all_multicast),
+            tx_queue_len: self.tx_queue_len.map(|_| link.tx_queue_len),
+        }
+    }
+}
+
+impl fmt::Display for LinkSettings {
+    /// As `ip link set dev NAME` takes them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let switch = |on: Option<bool>| on.map(|on| if on { "on" } else { "off" }.to_owned());
+        let words = [
+            ("address", self.mac.map(|mac| mac.to_string())),
+            ("mtu", self.mtu.map(|mtu| mtu.to_string())),
+            ("promisc", switch(self.promisc)),
+            ("allmulticast", switch(self.all_multicast)),
+            ("txqueuelen", self.tx_queue_len.map(|length| length.to_string())),
+        ];
+        let set = words.into_iter().filter_map(|(word, value)| Some(format!("{word} {}", value?)));
+        f.write_str(&set.collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// A queueing discipline that somebody gave a link, at its root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qdisc {
+    /// `tbf`, `ingress`, ...
+    pub kind: String,
+    /// It is of what the link receives, else of what it sends.
+    pub receives: bool,
+}
+
+/// A limit on what a link sends, as the queueing discipline `tbf` (token bucket filter) has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shaper {
+    /// In bytes a second.
+    pub rate: u64,
+    /// In bytes: how much may pass at once after a pause.
+    pub burst: u32,
+    /// In bytes: how much may wait; what is more is dropped.
+    pub limit: u32,
+}
+
+impl fmt::Display for Shaper {
+    /// As `tc qdisc add` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tbf rate {}bps burst {}b limit {}b", self.rate, self.burst, self.limit)
+    }
 }
 
 /// Settings of a bridge's port.

@@ -33,7 +33,7 @@ mod record;
 pub use boot::BootId;
 pub use folder::IoError;
 pub use networks::{all, networks};
-pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, State};
+pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, Shaped, State};
 
 use self::{
     folder::{Folder, failed},
@@ -177,6 +177,12 @@ impl Store {
     #[must_use]
     pub fn state_dir(&self) -> &Path {
         self.folder.path().parent().unwrap_or(self.folder.path())
+    }
+
+    /// Whether its records are of the plugin that made the links, and not of one later in the chain.
+    #[must_use]
+    pub fn is_of_links(&self) -> bool {
+        self.attachments.path().ends_with(ATTACHMENTS)
     }
 
     pub(crate) const fn folder(&self) -> &Folder {

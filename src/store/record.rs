@@ -14,6 +14,7 @@ use crate::{
     cni::mac::Mac,
     config::Attachment,
     nft::ruleset::{Element, Owned, Owner},
+    rtnl::{Link, LinkSettings},
     sys::netns::NetnsId,
 };
 
@@ -51,6 +52,15 @@ pub struct Record {
     /// Which of them are leases of the embedded host-local.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leases: Option<Leases>,
+    /// Settings of the sandbox's end as they were before they were changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<LinkSettings>,
+    /// The host's link of which the traffic is limited, where another plugin made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shaped: Option<Shaped>,
+    /// The ifb by which what the container sends is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ifb: Option<HostLink>,
     /// Elements in the sets and maps of our nftables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elements: Vec<Element>,
@@ -105,6 +115,26 @@ pub struct HostLink {
     pub mac: Mac,
 }
 
+/// A link of the host of which the traffic is limited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shaped {
+    /// The link.
+    #[serde(flatten)]
+    pub link: HostLink,
+    /// What it sends is.
+    pub sends: bool,
+    /// What it receives is.
+    pub receives: bool,
+}
+
+impl HostLink {
+    /// A link that is there; None for one without hardware address.
+    #[must_use]
+    pub fn of(link: &Link) -> Option<Self> {
+        Some(Self { name: link.name.clone(), mac: link.mac? })
+    }
+}
+
 /// Leases and where they lie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -142,6 +172,9 @@ impl Record {
             sandbox_mac: None,
             addresses: Vec::new(),
             leases: None,
+            tuned: None,
+            shaped: None,
+            ifb: None,
             elements: Vec::new(),
             settings: Vec::new(),
             ipam: None,

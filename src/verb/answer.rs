@@ -1,4 +1,4 @@
-//! What an ADD that made a link answers.
+//! What an ADD answers.
 
 use super::addresses::Given;
 use crate::{
@@ -8,10 +8,11 @@ use crate::{
         mac::Mac,
         result::{Interface, IpConfig},
     },
-    config::LinkConfig,
+    config::{LinkConfig, NativeConfig},
     error::Result,
     plan::Attach,
     rtnl::{Link, Rtnl},
+    store::HostLink,
 };
 
 /// The links after an ADD, as far as they were looked up.
@@ -52,6 +53,18 @@ pub(super) fn result(
         routes: given.routes,
         dns: if attach.config.dns.is_empty() { given.dns } else { attach.config.dns.clone() },
     })
+}
+
+/// Shows in a result what was changed on the container's link, and the ifb.
+pub(super) fn amend(result: &mut CniResult, config: &NativeConfig, ifname: &str, ifb: Option<&HostLink>) {
+    let tuned = config.tuning.as_ref().map(|tuning| tuning.link).unwrap_or_default();
+    for own in result.interfaces.iter_mut().filter(|one| one.name == ifname && !one.sandbox.is_empty()) {
+        if let Some(mac) = tuned.mac.filter(|_| config.link.is_none()) {
+            own.mac = mac.to_string();
+        }
+        own.mtu = tuned.mtu.or(own.mtu);
+    }
+    result.interfaces.extend(ifb.map(|link| named(&link.name, Some(link.mac))));
 }
 
 fn existing(link: &Link) -> Interface {

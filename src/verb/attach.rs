@@ -19,8 +19,8 @@ use crate::{
     nft::{self, Nft},
     observe,
     plan::{self, Attach, Step},
-    rtnl::Rtnl,
-    store::{self, HostLink, Lock, Netns, Record, State, Store},
+    rtnl::{Link, Rtnl},
+    store::{self, HostLink, Lock, Netns, Record, Shaped, State, Store},
     sys::netns::{NetnsId, Sandbox},
 };
 
@@ -35,6 +35,7 @@ pub(super) fn attach(
 ) -> Result<Value> {
     let sandbox = open_sandbox(request)?;
     addresses::find_plugin(request, native)?;
+    native.tuning.as_ref().map_or(Ok(()), observe::ensure_allowed)?;
     let attachment = request.attachment();
     let store = records::open(config)?;
     let rtnl = Rtnl::open()?;
@@ -79,41 +80,75 @@ impl Site<'_> {
             }
         };
         plan::resolve(native, &mut given.ips, &mut given.routes)?;
-        let host_link = match &chained {
-            Some(_) => observe::host_end(rtnl, self.sandbox, &request.ifname)?,
-            None => record.host_link.clone(),
+        let (inside, end) = if chained.is_some() { self.made_before()? } else { (None, None) };
+        let host_link = end.as_ref().and_then(HostLink::of).or_else(|| record.host_link.clone());
+        let qdiscs = match end.as_ref().filter(|_| native.bandwidth.is_some()) {
+            Some(link) => rtnl.chosen_qdiscs(link)?,
+            None => Vec::new(),
         };
         let gateway_link = self.gateway_link(host_link.as_ref())?;
+        let ifb = self.ifb()?;
         let attach = Attach {
             config: native,
             ifname: &request.ifname,
             host_link: host_link.as_ref().map_or("", |link| &link.name),
             host_mac: host_link.as_ref().map_or_else(random_mac, |link| link.mac),
-            sandbox_mac: config.mac().unwrap_or_else(random_mac),
+            sandbox_mac: config.mac().or_else(|| native.configured_mac()).unwrap_or_else(random_mac),
+            host_mtu: end.as_ref().map(|link| link.mtu),
+            qdiscs: &qdiscs,
             bridge_mac: random_mac(),
             gateway_link: &gateway_link,
+            inside: inside.as_ref(),
+            ifb: ifb.as_ref().map_or("", |link| &link.name),
+            ifb_mac: ifb.as_ref().map_or_else(random_mac, |link| link.mac),
             owner: record.owner(),
         };
         let ipv6 = given.ips.iter().any(|ip| ip.address.addr().is_ipv6());
         let observed = stages.time(Stage::Observe, || observe::observe_host(rtnl, native, ipv6))?;
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
         record.sandbox_mac = native.link.is_some().then_some(attach.sandbox_mac);
+        record.tuned = inside.as_ref().zip(native.tuning.as_ref()).map(|(link, tuning)| tuning.link.of(link));
+        record.shaped = host_link
+            .clone()
+            .filter(|_| chained.is_some())
+            .zip(native.bandwidth)
+            .map(|(link, limits)| Shaped { link, sends: limits.ingress.is_some(), receives: limits.egress.is_some() });
+        record.ifb.clone_from(&ifb);
         record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
         record.settings = steps.iter().filter_map(Step::setting).collect();
         store.write(self.lock, record)?;
         let known = observed.bridge.into_iter().chain(observed.gateway).collect();
         let made = stages.time(Stage::Apply, || self.run(&steps, known))?;
-        let result = match chained {
-            Some(previous) => previous,
+        let mut result = match &chained {
+            Some(previous) => previous.clone(),
             None => answer::result(&attach, &self.sandbox.path().display().to_string(), given, rtnl, made)?,
         };
+        answer::amend(&mut result, native, &request.ifname, ifb.as_ref());
         record.state = State::Added;
         record.result = Some(result.to_json(Version::NEWEST)?);
         store.write(self.lock, record)?;
-        match (&config.prev_result, native.link.is_none()) {
-            (Some(previous), true) => Ok(pass_on(previous, config.cni_version)?),
+        match &config.prev_result {
+            Some(previous) if chained.as_ref() == Some(&result) => Ok(pass_on(previous, config.cni_version)?),
             _ => Ok(result.to_json(config.cni_version)?),
         }
+    }
+
+    /// The container's link as an earlier plugin of the chain made it, and the host's end if that is a veth's.
+    fn made_before(&self) -> Result<(Option<Link>, Option<Link>)> {
+        let Some(inside) = observe::inside(self.sandbox, &self.request.ifname)? else { return Ok((None, None)) };
+        let end = observe::host_end(self.rtnl, &inside)?;
+        Ok((Some(inside), end))
+    }
+
+    /// Names and numbers the ifb, if one is needed.
+    fn ifb(&self) -> Result<Option<HostLink>> {
+        if self.native.bandwidth.is_none_or(|limits| limits.egress.is_none()) {
+            return Ok(None);
+        }
+        let attachment = self.request.attachment();
+        let names = plan::bandwidth::ifb_names(&self.config.name, &attachment);
+        let name = observe::free_name(self.rtnl, names)?.ok_or(Error::NoFreeName)?;
+        Ok(Some(HostLink { name, mac: random_mac() }))
     }
 
     /// The link of the host by which it reaches the container; empty when there is none.

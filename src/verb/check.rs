@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     observe,
     plan::{self, Expected},
-    store::Record,
+    store::{HostLink, Record},
 };
 
 /// Answers CHECK.
@@ -39,18 +39,23 @@ fn check_native(request: &Request, config: &NetworkConfig, native: &NativeConfig
     let (ips, routes, mac) = left_by_the_chain(config, &record, request)?;
     let expected = Expected {
         config: native,
-        host_link: record.host_link.as_ref().map(|link| link.name.as_str()).unwrap_or_default(),
+        host_link: named(record.host_link.as_ref().or(record.shaped.as_ref().map(|shaped| &shaped.link))),
         ifname: &request.ifname,
         sandbox_mac: mac,
         ips: &ips,
         routes: &routes,
         elements: &record.owned(),
         settings: &record.settings,
+        ifb: named(record.ifb.as_ref()),
     };
     let mut observed = observe::observe_attachment(&expected, &sandbox)?;
     observed.lost_leases = addresses::lost(&store, &record)?;
     let differences = plan::compare(&expected, &observed);
     if differences.is_empty() { Ok(()) } else { Err(Error::Changed(differences)) }
+}
+
+fn named(link: Option<&HostLink>) -> &str {
+    link.map_or("", |link| &link.name)
 }
 
 /// Addresses, routes and hardware address as the whole chain left them: from prevResult where the runtime gives it,

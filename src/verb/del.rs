@@ -1,9 +1,9 @@
 //! DEL: without netns, without prevResult, twice, after half an ADD: whatever is there goes.
 
-use super::{addresses, detach, loopback, records};
+use super::{addresses, detach, limits, loopback, records};
 use crate::{
     cni::Request,
-    config::{Mode, NetworkConfig},
+    config::{Mode, NetworkConfig, bandwidth::PLUGIN as BANDWIDTH},
     error::Result,
     store::{self, Store},
 };
@@ -25,8 +25,12 @@ pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
     };
     match &config.mode {
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
-        Mode::Native(native) if !had_record => detach::detach_unrecorded(request, config, native, store.as_ref()),
-        Mode::Native(_) | Mode::Chained | Mode::Loopback => Ok(()),
+        _ if had_record => Ok(()),
+        Mode::Native(native) => detach::detach_unrecorded(request, config, native, store.as_ref()),
+        Mode::Chained if config.chained_type() == Some(BANDWIDTH) => {
+            limits::delete_unrecorded(&config.name, &request.attachment(), store.as_ref())
+        }
+        Mode::Chained | Mode::Loopback => Ok(()),
     }
 }
 

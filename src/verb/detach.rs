@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{addresses, holders};
+use super::{addresses, holders, limits};
 use crate::{
     cni::Request,
     config::{Attachment, NativeConfig, NetworkConfig},
@@ -14,6 +14,7 @@ use crate::{
     plan,
     rtnl::Rtnl,
     store::{Lock, Record, Store},
+    sys::netns::Sandbox,
 };
 
 /// Takes away all that a record names, then the record. Missing things are success; nothing stops half-way.
@@ -31,6 +32,8 @@ pub(super) fn detach(store: &Store, lock: Lock, record: &Record, path: &[PathBuf
         tracing::warn!("{error}: `groundwork repair` gives host ports to the container's other networks");
     }
     errors.extend(delete_host_link(record).err());
+    errors.extend(limits::delete(record).err());
+    restore_settings(record);
     if errors.is_empty() {
         errors.extend(addresses::release(store, record, path).err());
     }
@@ -70,6 +73,21 @@ fn delete_host_link(record: &Record) -> Result<()> {
     }
 }
 
+/// Gives the container's link the settings that it had, where there still is one: a link without them works too.
+fn restore_settings(record: &Record) {
+    let Some(tuned) = record.tuned.filter(|_| !record.netns.is_gone()) else { return };
+    let restored = Sandbox::open(&record.netns.path).map_err(Error::from).and_then(|sandbox| {
+        sandbox.run(|| {
+            let rtnl = Rtnl::open()?;
+            let Some(link) = rtnl.link(&record.ifname)? else { return Ok(()) };
+            Ok(rtnl.change(&link, &tuned)?)
+        })?
+    });
+    if let Err(error) = restored {
+        tracing::warn!(container = record.container_id, ifname = record.ifname, "settings are not as before: {error}");
+    }
+}
+
 /// What can be taken away without a record: there never was an ADD, it is undone already, or its record was lost.
 pub(super) fn detach_unrecorded(
     request: &Request,
@@ -78,11 +96,15 @@ pub(super) fn detach_unrecorded(
     store: Option<&Store>,
 ) -> Result<()> {
     let mut errors = Vec::new();
-    if store.is_none() {
+    let attachment = request.attachment();
+    if native.link.is_some() && store.is_none() {
         // Not one record of the network is left, so the state folder itself may have been lost.
-        errors.extend(detach_by_name(&config.name, &request.attachment()).err());
+        errors.extend(detach_by_name(&config.name, &attachment).err());
     }
-    errors.extend(addresses::release_unrecorded(&request.attachment(), config, native, store).err());
+    if native.bandwidth.is_some() {
+        errors.extend(limits::delete_unrecorded(&config.name, &attachment, store).err());
+    }
+    errors.extend(addresses::release_unrecorded(&attachment, config, native, store).err());
     match addresses::forward(request, config, native) {
         // Without a record of it, and a plugin that can't have done anything: the ADD never passed.
         Err(Error::Delegate(error)) if error.nothing_done() => tracing::warn!("going on with DEL although {error}"),
@@ -94,7 +116,10 @@ pub(super) fn detach_unrecorded(
 /// Takes away what bears the attachment's name when its record cannot be read, then the record.
 pub(super) fn detach_garbled(store: &Store, lock: Lock) -> Result<()> {
     let attachment = lock.attachment().clone();
-    detach_by_name(store.network(), &attachment)?;
+    if store.is_of_links() {
+        detach_by_name(store.network(), &attachment)?;
+    }
+    limits::delete_unrecorded(store.network(), &attachment, Some(store))?;
     addresses::release_garbled(store, &attachment)?;
     Ok(store.remove(lock)?)
 }

@@ -14,12 +14,17 @@ use crate::{
 /// Answers GC: goes on after an error and reports all of them.
 pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
     match &config.mode {
-        Mode::Chained | Mode::Loopback => Ok(()),
+        // Of a later plugin, which may have done something for a runtime that asked for it in that one ADD.
+        Mode::Chained => match records::existing(config)?.filter(|_| config.chained_type().is_some()) {
+            Some(store) => Error::all(collect(request, config, None, &store)?),
+            None => Ok(()),
+        },
+        Mode::Loopback => Ok(()),
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
         Mode::Native(native) => {
             let mut errors = Vec::new();
             if let Some(store) = records::existing(config)? {
-                errors = collect(request, config, native, &store)?;
+                errors = collect(request, config, Some(native), &store)?;
             }
             errors.extend(addresses::forward(request, config, native).err());
             Error::all(errors)
@@ -27,7 +32,12 @@ pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
     }
 }
 
-fn collect(request: &Request, config: &NetworkConfig, native: &NativeConfig, store: &Store) -> Result<Vec<Error>> {
+fn collect(
+    request: &Request,
+    config: &NetworkConfig,
+    native: Option<&NativeConfig>,
+    store: &Store,
+) -> Result<Vec<Error>> {
     let valid: Option<HashSet<&Attachment>> = config.valid_attachments.as_ref().map(|list| list.iter().collect());
     let rtnl = Rtnl::open()?;
     let mut errors = Vec::new();
@@ -42,8 +52,12 @@ fn collect(request: &Request, config: &NetworkConfig, native: &NativeConfig, sto
             Ok(Some(record)) if valid.is_none() && lives(&rtnl, &record) => continue,
             Ok(Some(record)) => detach::detach(store, lock, &record, &request.path),
             // The first: begun and killed before anything was touched, or what it said was lost.
-            Ok(None) | Err(store::Error::Garbled { .. }) => detach::detach_garbled(store, lock)
-                .and_then(|()| addresses::release_unrecorded(&attachment, config, native, Some(store))),
+            Ok(None) | Err(store::Error::Garbled { .. }) => {
+                detach::detach_garbled(store, lock).and_then(|()| match native {
+                    Some(native) => addresses::release_unrecorded(&attachment, config, native, Some(store)),
+                    None => Ok(()),
+                })
+            }
             Err(error) => Err(error.into()),
         };
         match collected {

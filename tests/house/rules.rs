@@ -14,7 +14,7 @@ pub(crate) const PURE: [&str; 7] = [
 ];
 
 /// Crates that a pure room may use; any other dependency may reach the host.
-const PURE_CRATES: [&str; 6] = ["ipnet", "serde", "serde_json", "strsim", "thiserror", "tracing"];
+const PURE_CRATES: [&str; 8] = ["ipnet", "regex_lite", "serde", "serde_json", "sha2", "strsim", "thiserror", "tracing"];
 
 /// The parts of std that reach the host.
 const HOST_STD: [&str; 13] = [

@@ -71,13 +71,11 @@ fn keys_of_every_mode() {
             ("/runtimeConfig/mac", json!("01:00:5e:00:00:01"), 7, "`runtimeConfig.mac`"),
             ("/runtimeConfig/mac", json!("00:00:00:00:00:00"), 7, "`runtimeConfig.mac`"),
             ("/runtimeConfig/ips", json!("10.1.3.15"), 6, "`runtimeConfig.ips`"),
-            ("/runtimeConfig/bandwidth", json!({ "ingressRate": 1 }), 2, "`runtimeConfig.bandwidth`"),
             ("/args", json!("x"), 6, "`args`"),
             ("/args/cni", json!("x"), 6, "`args.cni`"),
             ("/args/cni/mac", json!("ff:ff:ff:ff:ff:ff"), 7, "`args.cni.mac`"),
             ("/args/cni/ips", json!([1]), 6, "`args.cni.ips[0]`"),
             ("/delegate", json!({ "type": "ptp" }), 7, "`delegate` and `bridge` exclude each other"),
-            ("/sysctl", json!({ "net.core.somaxconn": "9" }), 2, "`sysctl` is"),
         ],
     );
 }

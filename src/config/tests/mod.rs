@@ -1,6 +1,7 @@
 //! Configurations as runtimes send them, whole and broken.
 
 mod broken;
+mod chained;
 mod examples;
 mod exposure;
 mod lenient;

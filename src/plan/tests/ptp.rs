@@ -1,15 +1,15 @@
 //! Plans of veth pairs without a bridge.
 
-use super::{attach, ips};
+use super::{attach, bridge, ips, network};
 use crate::{
-    cni::result::{Dns, Route},
+    cni::result::Route,
     config::{LinkConfig, NativeConfig, PtpConfig},
     plan::{ObservedHost, Script, plan_add, resolve},
 };
 
 fn planned(addresses: &[&str], mut routes: Vec<Route>, host: &ObservedHost) -> Vec<String> {
     let link = LinkConfig::Ptp(PtpConfig { ip_masq: false, mtu: Some(1400) });
-    let network = NativeConfig { link: Some(link), ipam: None, dns: Dns::default(), host_ports: None, firewall: None };
+    let network = NativeConfig { link: Some(link), ..network(&bridge()) };
     let mut ips = ips(addresses);
     resolve(&network, &mut ips, &mut routes).unwrap();
     let steps = plan_add(&attach(&network), &ips, &routes, host).unwrap();
