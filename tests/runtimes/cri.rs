@@ -1,9 +1,11 @@
 //! containerd, asked by the CRI, as kubelet asks it.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
+    thread,
     time::Duration,
 };
 
@@ -23,6 +25,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("cri::runs_and_removes_a_pod", runs_and_removes_a_pod),
         trial("cri::refuses_a_pod", refuses_a_pod),
+        trial("cri::runs_pods_at_once", runs_pods_at_once),
+        trial("cri::comes_back_from_a_reboot", comes_back_from_a_reboot),
         trial("cri::guards_a_host_port", guards_a_host_port),
         trial("cri::outlives_its_runtime", outlives_its_runtime),
     ]
@@ -164,6 +168,64 @@ fn refuses_a_pod() {
         node.say(&["stop-pod", &one]);
         node.say(&["remove-pod", &one]);
     });
+}
+
+/// Kubelet starts and ends many at once.
+fn runs_pods_at_once() {
+    let node = Node::new(&network(24));
+    let at_once = |body: &(dyn Fn(usize) + Sync)| {
+        thread::scope(|scope| {
+            (0..6).for_each(|number| drop(scope.spawn(move || body(number))));
+        })
+    };
+    node.containerd.machine.leaves_nothing(|machine| {
+        let pods = Mutex::new(Vec::new());
+        at_once(&|number| {
+            let pod = node.say(&["run-pod", &node.pod(&format!("pod{number}"), json!({}))]);
+            let address = node.say(&["pod-ip", &pod]);
+            machine.host.sh(&format!("ping -n -c 1 -W 5 {address}"));
+            pods.lock().unwrap().push((pod, address));
+        });
+        let pods = pods.into_inner().unwrap();
+        let addresses: BTreeSet<_> = pods.iter().map(|(_, address)| address).collect();
+        assert_eq!(addresses.len(), 6, "{pods:?}");
+        at_once(&|number| {
+            node.say(&["stop-pod", &pods[number].0]);
+            node.say(&["remove-pod", &pods[number].0]);
+        });
+    });
+}
+
+/// After a reboot the runtime still knows of pods that nothing is left of. Taking them away spares the new pod that has
+/// their address by then.
+fn comes_back_from_a_reboot() {
+    let node = Node::new(&network(30)); // one address
+    let machine = &node.containerd.machine;
+    let (old, _) = node.serve(&node.pod("old", json!({})));
+    let tasks = node.containerd.ctr("task ls");
+    let processes: Vec<_> = tasks.lines().skip(1).map(|task| words(task)[1]).collect();
+    machine.host.sh(&format!(
+        "kill -s KILL $(pidof containerd containerd-shim-runc-v2) {}
+         for netns in /run/netns/cni-*; do umount $netns; rm $netns; done
+         rm -r /run/containerd /run/groundwork
+         ip link del gw-pods0; nft delete table inet groundwork",
+        processes.join(" ")
+    ));
+    node.containerd.start();
+    node.wait();
+    let (new, in_new) = node.serve(&node.pod("new", json!({})));
+    let mut others = machine.attachments();
+    others.retain(|line| !line.contains(&old));
+    machine.calls();
+    node.say(&["stop-pod", &old]);
+    node.say(&["remove-pod", &old]);
+    let dels = dels(&machine.calls());
+    assert_eq!(dels, [(false, true), (false, false)]); // prevResult is in /var/lib
+    assert_eq!(machine.attachments(), others);
+    assert_eq!(node.exec(&in_new, &wget(OUTSIDE)), UPLINK);
+    node.say(&["stop-pod", &new]);
+    node.say(&["remove-pod", &new]);
+    machine.assert_no_attachment();
 }
 
 /// Two pods ask for one port: the second is told whose it is, and has it when the first is gone.

@@ -19,6 +19,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("podman::reloads", reloads),
         trial("podman::asks_for_an_address", asks_for_an_address),
         trial("podman::ends_by_itself", ends_by_itself),
+        trial("podman::starts_again", starts_again),
+        trial("podman::builds_an_image", builds_an_image),
         trial("podman::creates_a_network", creates_a_network),
     ]
 }
@@ -212,6 +214,40 @@ fn asks_for_an_address() {
         assert!(machine.all_calls().iter().any(|call| call.status != Some(0)));
         assert_eq!(podman.address("one", "eth0", "10.210.31.1"), "10.210.31.77");
         podman.say("rm -f -t 0 one");
+    });
+}
+
+/// The same container, stopped and started again, in a namespace of its own each time.
+fn starts_again() {
+    let podman = Podman::new();
+    podman.machine.network(&network("web", 31));
+    podman.machine.leaves_nothing(|machine| {
+        podman.serve("--name one -p 18080:80");
+        podman.say("stop -t 0 one");
+        machine.assert_no_attachment();
+        podman.say("start one");
+        podman.address("one", "eth0", "10.210.31.1");
+        podman.say("restart -t 0 one");
+        assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
+        podman.say("rm -f -t 0 one");
+    });
+}
+
+/// A build's containers have namespaces that are nowhere but in an open file.
+fn builds_an_image() {
+    let podman = Podman::new();
+    podman.machine.network(&network("web", 31));
+    let server = wget(OUTSIDE);
+    podman.machine.write("/run/Containerfile", &format!("FROM localhost/web\nRUN [ \"$({server})\" = {UPLINK} ]\n"));
+    podman.machine.leaves_nothing(|machine| {
+        let parent = &machine.cgroup;
+        podman.say(&format!("build -q --no-cache --cgroup-parent {parent} -t built -f /run/Containerfile /run/www"));
+        podman.say("rmi built");
+        let calls = machine.calls();
+        for verb in ["ADD", "DEL"] {
+            let netns = own(&calls, verb)[0].var("CNI_NETNS");
+            assert!(netns.starts_with("/proc/") && netns.contains("/fd/"), "{netns}");
+        }
     });
 }
 
