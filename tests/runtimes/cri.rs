@@ -16,7 +16,7 @@ use crate::{
     calls::Call,
     containerd::{Containerd, IMAGE},
     image,
-    machine::{OUTSIDE, PATIENCE, UPLINK, address_in, until_done, wget, words},
+    machine::{Machine, OUTSIDE, PATIENCE, UPLINK, address_in, until_done, wget, words},
     support::{Output, eventually, run, run_within},
     trial,
 };
@@ -25,6 +25,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("cri::runs_and_removes_a_pod", runs_and_removes_a_pod),
         trial("cri::refuses_a_pod", refuses_a_pod),
+        trial("cri::serves_a_whole_pod_at_once", serves_a_whole_pod_at_once),
+        trial("cri::serves_a_whole_pod_by_a_chain", serves_a_whole_pod_by_a_chain),
         trial("cri::runs_pods_at_once", runs_pods_at_once),
         trial("cri::comes_back_from_a_reboot", comes_back_from_a_reboot),
         trial("cri::guards_a_host_port", guards_a_host_port),
@@ -58,7 +60,9 @@ impl Node {
     fn new(network: &Value) -> Self {
         let containerd = Containerd::new("k8s.io");
         let machine = &containerd.machine;
-        machine.install(&["groundwork", "loopback", "ptp"]).network(network);
+        machine
+            .install(&["groundwork", "loopback", "bridge", "ptp", "portmap", "bandwidth", "tuning"])
+            .network(network);
         let node = Self { containerd };
         node.wait();
         node
@@ -168,6 +172,80 @@ fn refuses_a_pod() {
         node.say(&["stop-pod", &one]);
         node.say(&["remove-pod", &one]);
     });
+}
+
+/// A pod with everything that its manifest can ask of its network, by one plugin.
+fn serves_a_whole_pod_at_once() {
+    let capabilities = json!({"portMappings": true, "bandwidth": true, "ips": true, "mac": true});
+    let mut network = network(24);
+    let plugin = &mut network["plugins"][0];
+    plugin["capabilities"] = capabilities;
+    plugin["mtu"] = 1400.into();
+    plugin["sysctl"] = json!({"net.ipv4.conf.IFNAME.arp_filter": "1"});
+    serves_a_whole_pod(&network, "groundwork");
+}
+
+/// The same by the list that a node has, with groundwork under each name in it.
+fn serves_a_whole_pod_by_a_chain() {
+    serves_a_whole_pod(
+        &json!({
+            "cniVersion": "0.3.1",
+            "name": "pods",
+            "plugins": [
+                {
+                    "type": "bridge", "bridge": "cni0", "isDefaultGateway": true, "ipMasq": true, "hairpinMode": true,
+                    "mtu": 1400, "ipam": {"type": "host-local", "subnet": "10.210.35.0/24"},
+                },
+                {"type": "portmap", "snat": true, "capabilities": {"portMappings": true}},
+                {"type": "bandwidth", "capabilities": {"bandwidth": true}},
+                {"type": "tuning", "sysctl": {"net.ipv4.conf.IFNAME.arp_filter": "1"}},
+            ],
+        }),
+        "bandwidth",
+    );
+}
+
+fn serves_a_whole_pod(network: &Value, limiter: &str) {
+    let node = Node::new(network);
+    node.containerd.machine.leaves_nothing(|machine| {
+        let pod = node.pod(
+            "one",
+            json!({
+                "annotations": {
+                    "kubernetes.io/ingress-bandwidth": "8M",
+                    "kubernetes.io/egress-bandwidth": "16M",
+                },
+                "ports": [{"hostPort": 18080, "containerPort": 80}],
+            }),
+        );
+        let (one, in_one) = node.serve(&pod);
+        node.exec(&in_one, "ping -c 1 -W 5 10.210.35.1");
+        assert_eq!(node.exec(&in_one, "cat /sys/class/net/eth0/mtu"), "1400");
+        assert_eq!(node.exec(&in_one, "cat /proc/sys/net/ipv4/conf/eth0/arp_filter"), "1");
+        assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
+        assert_eq!(node.exec(&in_one, &wget(OUTSIDE)), UPLINK);
+
+        let calls = machine.calls();
+        let add = calls.iter().find(|call| call.verb() == "ADD" && call.plugin == limiter).unwrap();
+        assert_eq!(add.stdin["runtimeConfig"]["bandwidth"]["IngressRate"], 8_000_000); // as containerd writes the keys
+        let limits = limits(machine);
+        assert_eq!(
+            limits.iter().map(|limit| limit["options"]["rate"].as_u64()).collect::<Vec<_>>(),
+            [Some(1_000_000), Some(2_000_000)]
+        );
+        assert!(limits.iter().all(|limit| limit["packets"].as_u64() > Some(0)), "passed by: {limits:?}");
+
+        node.say(&["stop-pod", &one]);
+        node.say(&["remove-pod", &one]);
+    });
+}
+
+/// The queues that limit traffic, that with the smallest rate first.
+fn limits(machine: &Machine) -> Vec<Value> {
+    let queues: Vec<Value> = serde_json::from_str(&machine.host.sh("tc -s -j qdisc")).unwrap();
+    let mut limits: Vec<_> = queues.into_iter().filter(|queue| queue["kind"] == "tbf").collect();
+    limits.sort_by_key(|limit| limit["options"]["rate"].as_u64());
+    limits
 }
 
 /// Kubelet starts and ends many at once.

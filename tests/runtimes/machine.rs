@@ -158,6 +158,7 @@ impl Machine {
             "find /run/groundwork -type f '(' -path '*/attachments/*' -o -path '*/leases/[0-9a-f]*' ')' 2>/dev/null
              find /var/lib/cni -type f '(' -path '*/results/*' -o -path '*/networks/*/[0-9]*' ')'
              ip -o link show type veth | grep -v ' uplink@'
+             ip -o link show type ifb
              nft list ruleset | grep elements
              true",
         );

@@ -271,7 +271,7 @@ fn ends_by_itself() {
 /// The list that podman writes, with groundwork under the names that are in it.
 fn creates_a_network() {
     let podman = Podman::new();
-    podman.machine.install(&["bridge", "portmap"]).install_reference(&["firewall", "tuning"]);
+    podman.machine.install(&["bridge", "portmap", "tuning"]).install_reference(&["firewall"]);
     podman.say("network create --ipv6 --subnet 10.210.33.0/24 --subnet fd10:210:33::/64 front");
     podman.machine.leaves_nothing(|machine| {
         podman.serve("--name one --network front -p 18080:80 --ip 10.210.33.33 --mac-address 02:00:00:00:00:21");
