@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 
 use crate::{
+    cni::result::Route,
     error::{Error, Result},
     kernel::Ready,
     nft::{
@@ -98,6 +99,11 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
                 nft.add(elements)?;
             }
         }
+        Step::OpenGates { admin_chain } => {
+            if let Some(nft) = &mut tools.nft {
+                open_gates(admin_chain, nft)?;
+            }
+        }
         Step::EndFlows(ports) => {
             if let Some(nft) = &mut tools.nft {
                 end_flows(ports, rtnl, nft)?;
@@ -111,6 +117,18 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
         | Step::AwaitDetection { .. } => {
             run_anywhere(step, rtnl, links)?;
         }
+    }
+    Ok(())
+}
+
+/// A gate whose owner does not let us is no reason not to attach: inside its network the container works.
+fn open_gates(admin_chain: &str, nft: &mut Nft) -> Result<()> {
+    let done = nft.open_gates(admin_chain)?;
+    for gate in done.opened {
+        tracing::info!(%gate, "lets containers through now");
+    }
+    for (gate, refusal) in done.refused {
+        tracing::warn!(%gate, "cannot make it let containers through ({refusal}): allow their addresses there yourself");
     }
     Ok(())
 }
@@ -151,18 +169,7 @@ fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
             }
         }
         Step::AddRoute { link, route, src, .. } => {
-            let entry = RouteEntry {
-                dst: route.dst,
-                gw: route.gw,
-                src: *src,
-                oif: Some(links.named(rtnl, link)?.index),
-                priority: route.priority,
-                protocol: STATIC,
-                table: route.table.unwrap_or(MAIN_TABLE),
-                scope: route.scope,
-                mtu: route.mtu,
-                advmss: route.advmss,
-            };
+            let entry = RouteEntry { src: *src, ..route_entry(route, links.named(rtnl, link)?.index) };
             unless(rtnl.add_route(&entry), Errno::EEXIST)?; // the kernel's own route of a subnet
         }
         Step::ChangeLink { link, settings } => rtnl.change(links.named(rtnl, link)?, settings)?,
@@ -183,6 +190,22 @@ fn await_detection(rtnl: &Rtnl, link: &Link) -> Result<()> {
             return Err(Error::NotUnique { address: first.address, duplicate: first.duplicate });
         }
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A route of a result, over the link of that index.
+pub(crate) fn route_entry(route: &Route, link: u32) -> RouteEntry {
+    RouteEntry {
+        dst: route.dst,
+        gw: route.gw,
+        src: None,
+        oif: Some(link),
+        priority: route.priority,
+        protocol: STATIC,
+        table: route.table.unwrap_or(MAIN_TABLE),
+        scope: route.scope,
+        mtu: route.mtu,
+        advmss: route.advmss,
     }
 }
 

@@ -15,6 +15,9 @@ use crate::{
 /// A refusal of rtnetlink; an unreadable setting.
 pub fn observe_host(rtnl: &Rtnl, config: &NativeConfig, ipv6: bool) -> Result<ObservedHost> {
     let mut host = ObservedHost::default();
+    if config.host_ports.as_ref().is_some_and(|ports| !ports.mappings.is_empty()) {
+        host.bridge_nf = sysctl::read("net/bridge/bridge-nf-call-iptables").is_ok_and(|value| value == "1");
+    }
     if let Some(LinkConfig::Bridge(bridge)) = &config.link {
         observe_bridge(rtnl, bridge, &mut host)?;
     }
@@ -164,6 +167,9 @@ pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<
     }
     if !expected.elements.is_empty() {
         let mut nft = Nft::open()?;
+        if let Some(firewall) = &expected.config.firewall {
+            observed.closed_gates = nft.closed_gates(&firewall.admin_chain)?;
+        }
         for owned in expected.elements {
             if !nft.contains(owned)? {
                 observed.missing_elements.push(owned.clone());

@@ -4,6 +4,7 @@ mod config_file;
 mod demo;
 pub mod doctor;
 mod plan;
+mod repair;
 
 use std::{
     ffi::OsString,
@@ -12,6 +13,8 @@ use std::{
 };
 
 use lexopt::prelude::*;
+
+use crate::store::DEFAULT_STATE_DIR;
 
 /// What a command prints, and its exit status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,12 @@ Commands for people:
         and the exit status says whether it can work
   groundwork plan --config FILE [--plugin NAME]
         the steps that an ADD would take, as ip and nft commands; changes nothing
+  groundwork list [--network NAME] [--state-dir DIR]
+        the attachments of all networks: container, interface, host link, addresses, host ports
+  groundwork repair [--network NAME] [--state-dir DIR]
+        puts back the rules, elements, settings and routes of living attachments after another
+        program took them (nft flush ruleset, a firewall's reload); the exit status says whether
+        all stand
   groundwork demo
         two containers from ADD to DEL, in namespaces of its own
   groundwork --version
@@ -49,7 +58,15 @@ enum Command {
     Version,
     Doctor { config: Option<PathBuf>, load: bool, json: bool },
     Plan { config: PathBuf, plugin: Option<String> },
+    List(Attachments),
+    Repair(Attachments),
     Demo,
+}
+
+/// Which attachments a command is about.
+struct Attachments {
+    state_dir: PathBuf,
+    network: Option<String>,
 }
 
 /// Runs a command.
@@ -59,6 +76,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Output {
         Ok(Command::Version) => Output::good(concat!("groundwork ", env!("CARGO_PKG_VERSION"))),
         Ok(Command::Doctor { config, load, json }) => examine(config.as_deref(), load, json),
         Ok(Command::Plan { config, plugin }) => plan::run(&config, plugin.as_deref()),
+        Ok(Command::List(of)) => repair::list(&of.state_dir, of.network.as_deref()),
+        Ok(Command::Repair(of)) => repair::repair(&of.state_dir, of.network.as_deref()),
         Ok(Command::Demo) => demo::run(),
         Err(error) => Output { text: format!("groundwork: {error}\nSee groundwork --help"), status: 2 },
     }
@@ -77,12 +96,15 @@ fn examine(config: Option<&Path>, load: bool, json: bool) -> Output {
 
 fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut name, mut config, mut plugin, mut load, mut json) = (None, None, None, false, false);
+    let mut of = Attachments { state_dir: PathBuf::from(DEFAULT_STATE_DIR), network: None };
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
             Short('V') | Long("version") => return Ok(Command::Version),
             Long("config") => config = Some(PathBuf::from(parser.value()?)),
             Long("plugin") => plugin = Some(parser.value()?.string()?),
+            Long("network") => of.network = Some(parser.value()?.string()?),
+            Long("state-dir") => of.state_dir = PathBuf::from(parser.value()?),
             Long("load") => load = true,
             Long("json") => json = true,
             Value(value) if name.is_none() => name = Some(value.string()?),
@@ -94,6 +116,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         Some("version") => Ok(Command::Version),
         Some("doctor") => Ok(Command::Doctor { config, load, json }),
         Some("plan") => Ok(Command::Plan { config: config.ok_or("plan needs --config FILE")?, plugin }),
+        Some("list") => Ok(Command::List(of)),
+        Some("repair") => Ok(Command::Repair(of)),
         Some("demo") => Ok(Command::Demo),
         Some(other) => Err(format!("there is no command {other:?}").into()),
     }

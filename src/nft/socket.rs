@@ -1,6 +1,7 @@
 //! Transactions, and questions, over one netlink socket.
 
 mod flows;
+mod gates;
 mod questions;
 
 use std::io;
@@ -117,14 +118,27 @@ impl Nft {
         self.delete_all(&own)
     }
 
-    /// Takes away a network's shared elements, when it has no attachment any more: decide that, and call this, under
-    /// a lock that an ADD takes to announce itself before it calls [`Nft::add`].
+    /// Takes away those shared elements that `unused` names: no record of their network has them. An ADD writes its
+    /// record before it calls [`Nft::add`]: so if one comes between, the ruleset changes, and the kernel refuses.
     ///
     /// # Errors
     /// Nothing was changed then.
-    pub fn delete_shared(&mut self, elements: &[Owned]) -> Result<()> {
-        let shared: Vec<_> = elements.iter().filter(|owned| owned.element.is_shared()).cloned().collect();
-        self.delete_all(&shared)
+    pub fn delete_shared(&mut self, unused: impl Fn() -> Vec<Owned>) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let generation = self.generation()?;
+            let elements = unused();
+            let found = self.find(elements.iter().map(|owned| &owned.element))?;
+            let mut batch = Batch::of_generation(self.number, generation);
+            for (index, (owned, found)) in elements.iter().zip(found).enumerate() {
+                if owned.element.is_shared() && found.is_some_and(|found| found.owner == owned.owner) {
+                    batch.delete(index, &owned.element);
+                }
+            }
+            if self.commit(batch, &elements, "delete")? {
+                return Ok(());
+            }
+        }
+        Err(Error::Contended { tried: "delete shared elements".into() })
     }
 
     fn delete_all(&mut self, elements: &[Owned]) -> Result<()> {
@@ -161,7 +175,7 @@ impl Nft {
         for (index, refusal) in &failures {
             match (index.and_then(|index| purposes.get(index)), refusal.errno) {
                 (Some(Purpose::Add(_)), Errno::EEXIST | Errno::ENOENT) => {}
-                (Some(Purpose::Delete(_)), Errno::ENOENT) => {}
+                (Some(Purpose::Delete(_)), Errno::ENOENT) | (None, Errno::ERESTART) => {}
                 (purpose, _) => return Err(refused(purpose, refusal.clone(), elements, verb)),
             }
         }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr};
 use ipnet::IpNet;
 
 use super::{
-    bandwidth, bridge, host_ports, ptp, sandbox,
+    bandwidth, bridge, firewall, host_ports, ptp, sandbox,
     step::{Place, Setting, Step},
     tuning,
 };
@@ -16,7 +16,7 @@ use crate::{
     },
     config::{LinkConfig, NativeConfig},
     nft::ruleset::{Element, LinkName, NoLinkName, Owned, Owner},
-    rtnl::values::{Link, Qdisc},
+    rtnl::values::{Link, PortFlags, Qdisc},
 };
 
 /// Everything an ADD must know that is not in the configuration.
@@ -59,6 +59,10 @@ pub struct ObservedHost {
     pub gateway: Option<Link>,
     /// Addresses of the link that has the gateways'.
     pub gateway_addresses: Vec<IpNet>,
+    /// Settings of the host's end as a bridge's port, when an earlier plugin of the chain made it one.
+    pub port: Option<PortFlags>,
+    /// What bridges forward passes the rules of nf_tables, which changes what a port must do for host ports.
+    pub bridge_nf: bool,
     /// `net.ipv4.ip_forward` is on.
     pub forwarding_v4: bool,
     /// `net.ipv6.conf.all.forwarding` is on.
@@ -99,6 +103,12 @@ pub enum PlanError {
     /// A default route was asked for, and an address has no gateway.
     #[error("\"isDefaultGateway\" needs a gateway, and address {address} has none")]
     NoGateway { address: IpNet },
+    /// The host's end of the container's link is not to be found.
+    #[error(
+        "\"ingressPolicy\" needs the host's end of {ifname}, and {ifname} is no veth: use it after a plugin such as \
+         bridge or ptp, or leave it out"
+    )]
+    NoHostEnd { ifname: String },
     /// A name that no link can have.
     #[error(transparent)]
     Name(#[from] NoLinkName),
@@ -176,6 +186,9 @@ pub fn plan_add(
     if let Some(config) = &attach.config.tuning {
         tuning::steps(attach, config, &mut steps)?;
     }
+    if let Some(config) = &attach.config.firewall {
+        firewall::steps(config, attach, host, &mut steps);
+    }
     Ok(steps)
 }
 
@@ -191,6 +204,9 @@ fn elements(attach: &Attach<'_>, ips: &[IpConfig]) -> Result<Vec<Element>, PlanE
     }
     if let Some(config) = &attach.config.host_ports {
         elements.extend(host_ports::elements(config, ips));
+    }
+    if let Some(config) = &attach.config.firewall {
+        elements.extend(firewall::elements(config, attach, ips)?);
     }
     Ok(elements)
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cni::{mac::Mac, result::IpConfig},
-    config::{BridgeConfig, Vlans},
+    config::{BridgeConfig, IngressPolicy, Vlans},
     rtnl::values::{AddressFlags, Link, PortFlags, PortVlan},
 };
 
@@ -40,7 +40,7 @@ pub(super) fn steps(
         peer_mac: attach.sandbox_mac,
         mtu: bridge.mtu,
     });
-    let flags = PortFlags { hairpin: bridge.hairpin_mode, isolated: bridge.port_isolation };
+    let flags = port_flags(attach, bridge, host);
     if flags != PortFlags::default() {
         steps.push(Step::SetPort { link: attach.host_link.into(), flags });
     }
@@ -48,6 +48,17 @@ pub(super) fn steps(
         steps.push(vlans(bridge, attach.host_link, &bridge.vlans.trunk, native, host));
     }
     Ok(steps)
+}
+
+/// How the container's port of the bridge is set.
+fn port_flags(attach: &Attach<'_>, bridge: &BridgeConfig, host: &ObservedHost) -> PortFlags {
+    let has_ports = attach.config.host_ports.as_ref().is_some_and(|ports| !ports.mappings.is_empty());
+    let isolated = attach.config.firewall.as_ref().is_some_and(|firewall| firewall.ingress == IngressPolicy::Isolated);
+    PortFlags {
+        // With bridge netfilter, what a container sends to its own host port is bridged back to it.
+        hairpin: bridge.hairpin_mode || (has_ports && host.bridge_nf && !bridge.promisc_mode),
+        isolated: bridge.port_isolation || isolated,
+    }
 }
 
 /// Why the link of a bridge's name cannot serve as the bridge.

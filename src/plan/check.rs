@@ -18,7 +18,7 @@ use crate::{
         result::{IpConfig, Route},
     },
     config::{LinkConfig, NativeConfig},
-    nft::ruleset::Owned,
+    nft::ruleset::{Gate, Owned},
     rtnl::values::{Link, MAIN_TABLE, PortVlan, RouteEntry, Shaper},
 };
 
@@ -68,6 +68,8 @@ pub struct ObservedAttachment {
     pub missing_elements: Vec<Owned>,
     /// Settings of the host that have another value: path, as it was left, as it is.
     pub changed_settings: Vec<(String, String, String)>,
+    /// Other programs' chains that do not let the container through.
+    pub closed_gates: Vec<Gate>,
     /// What is wrong with the rules that the elements serve; None when they stand.
     pub broken_rules: Option<&'static str>,
     /// Values of the settings that are tuned, in the configuration's order; None for one that the kernel lacks.
@@ -133,6 +135,9 @@ pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Di
     let of_links = |setting: &str| !setting.ends_with("forward") && !setting.ends_with("/forwarding");
     for (setting, wanted, value) in observed.changed_settings.iter().filter(|(setting, ..)| of_links(setting)) {
         found.add(format!("setting {}", Setting(setting.clone())), wanted, value);
+    }
+    for gate in &observed.closed_gates {
+        found.add(format!("rule of nf_tables chain {gate} that lets containers through"), "present", "missing");
     }
     if let Some(problem) = observed.broken_rules {
         let mut tables: Vec<_> = expected.elements.iter().map(|owned| owned.element.part().table()).collect();
@@ -206,7 +211,7 @@ fn compare_sandbox(expected: &Expected<'_>, observed: &ObservedAttachment, found
     }
     let own: Vec<Route> = expected.ips.iter().filter(|_| is_ptp).flat_map(ptp::routes).collect();
     for route in own.iter().chain(expected.routes) {
-        if !observed.routes.iter().any(|entry| matches(route, entry)) {
+        if !observed.routes.iter().any(|entry| is_route(route, entry)) {
             let via = route.gw.map_or("present".into(), |gw| format!("via {gw}"));
             let others = observed.routes.iter().filter(|entry| entry.dst == route.dst);
             let others = list(others.filter_map(|entry| entry.gw.map(|gw| format!("via {gw}"))));
@@ -226,7 +231,9 @@ fn connected(address: &IpNet, link: u32, routes: &[RouteEntry]) -> bool {
         || routes.iter().any(|entry| entry.dst == address.trunc() && entry.gw.is_none() && entry.oif == Some(link))
 }
 
-pub(super) fn matches(route: &Route, entry: &RouteEntry) -> bool {
+/// Whether a route of the kernel is this one of a result.
+#[must_use]
+pub fn is_route(route: &Route, entry: &RouteEntry) -> bool {
     entry.dst == route.dst.trunc()
         && entry.table == route.table.unwrap_or(MAIN_TABLE)
         && (route.gw.is_none() || entry.gw == route.gw)

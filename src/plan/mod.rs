@@ -4,6 +4,7 @@ mod add;
 pub mod bandwidth;
 mod bridge;
 mod check;
+mod firewall;
 mod host_ports;
 pub mod name;
 mod needs;
@@ -18,7 +19,7 @@ mod tests;
 pub use self::{
     add::{Attach, ObservedHost, PlanError, plan_add, resolve},
     bridge::refuse_link,
-    check::{Difference, Expected, ObservedAttachment, compare},
+    check::{Difference, Expected, ObservedAttachment, compare, is_route},
     host_ports::{follows, is_udp, misses},
     needs::needs,
     step::{Place, Script, Setting, Step},

@@ -55,6 +55,10 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
         let why = "the limit on what the container sends (\"egressRate\")";
         needs.extend([&feature::IFB, &feature::INGRESS, &feature::MIRRED].map(|feature| Need::new(feature, why)));
     }
+    if config.firewall.is_some() {
+        let why = "the firewall (\"ingressPolicy\")";
+        needs.extend([&feature::NF_TABLES, &feature::NFT_CT].map(|feature| Need::new(feature, why)));
+    }
     needs
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::host_ports::EndFlows;
 use crate::{
     cni::{mac::Mac, result::Route},
-    nft::ruleset::{Element, Owned},
+    nft::ruleset::{Element, Owned, gate::MARK},
     rtnl::values::{AddressFlags, LinkSettings, PortFlags, Shaper},
 };
 
@@ -187,6 +187,11 @@ pub enum Step {
     },
     /// One nf_tables transaction.
     AddElements(Vec<Owned>),
+    /// Make other programs' chains that drop what is forwarded let containers through.
+    OpenGates {
+        /// The administrator's own chain, asked before where it exists.
+        admin_chain: String,
+    },
     /// End flows to host ports that began before these led to the container.
     EndFlows(Vec<Element>),
 }
@@ -285,6 +290,11 @@ impl fmt::Display for Step {
                 }
                 Ok(())
             }
+            Self::OpenGates { admin_chain } => write!(
+                f,
+                "# in each chain of another program that drops what is forwarded (after {admin_chain}, where that is):\n\
+                 # nft insert rule FAMILY TABLE CHAIN 'meta mark & {MARK:#x} == {MARK:#x} accept'"
+            ),
             Self::EndFlows(ports) => {
                 for (index, port) in ports.iter().enumerate() {
                     write!(f, "{}{}", if index == 0 { "" } else { "\n" }, EndFlows(port))?;

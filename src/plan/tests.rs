@@ -1,6 +1,7 @@
 //! Plans of whole ADDs, as a person would read them.
 
 mod chained;
+mod exposure;
 mod ptp;
 
 use super::*;
@@ -80,6 +81,8 @@ fn link(name: &str, kind: &str) -> Link {
 
 fn standing(addresses: &[&str]) -> ObservedHost {
     ObservedHost {
+        port: None,
+        bridge_nf: false,
         bridge: Some(link("br0", "bridge")),
         gateway: None,
         gateway_addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),

@@ -67,6 +67,9 @@ pub struct Record {
     /// Settings of the host that it needs, by their paths below /proc/sys, and their values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<(String, String)>,
+    /// The administrator's own chain, when other programs' firewalls are to let it through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_chain: Option<String>,
     /// The IPAM plugin that was run, to be run again by DEL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipam: Option<Plugin>,
@@ -177,6 +180,7 @@ impl Record {
             ifb: None,
             elements: Vec::new(),
             settings: Vec::new(),
+            admin_chain: None,
             ipam: None,
             delegate: None,
             result: None,

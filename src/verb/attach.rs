@@ -33,6 +33,9 @@ pub(super) fn attach(
     ready: &Ready,
     stages: &Stages,
 ) -> Result<Value> {
+    for key in native.host_ports.iter().flat_map(|ports| &ports.idle_keys) {
+        tracing::warn!(network = config.name, "`{key}` has no effect: what it is for in iptables is not needed here");
+    }
     let sandbox = open_sandbox(request)?;
     addresses::find_plugin(request, native)?;
     native.tuning.as_ref().map_or(Ok(()), observe::ensure_allowed)?;
@@ -104,7 +107,10 @@ impl Site<'_> {
             owner: record.owner(),
         };
         let ipv6 = given.ips.iter().any(|ip| ip.address.addr().is_ipv6());
-        let observed = stages.time(Stage::Observe, || observe::observe_host(rtnl, native, ipv6))?;
+        let mut observed = stages.time(Stage::Observe, || observe::observe_host(rtnl, native, ipv6))?;
+        if let (true, Some(end)) = (native.link.is_none() && native.firewall.is_some(), &host_link) {
+            observed.port = rtnl.link(&end.name)?.and_then(|link| link.port);
+        }
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
         record.sandbox_mac = native.link.is_some().then_some(attach.sandbox_mac);
         record.tuned = inside.as_ref().zip(native.tuning.as_ref()).map(|(link, tuning)| tuning.link.of(link));
@@ -115,6 +121,7 @@ impl Site<'_> {
             .map(|(link, limits)| Shaped { link, sends: limits.ingress.is_some(), receives: limits.egress.is_some() });
         record.ifb.clone_from(&ifb);
         record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
+        record.admin_chain = native.firewall.as_ref().map(|firewall| firewall.admin_chain.clone());
         record.settings = steps.iter().filter_map(Step::setting).collect();
         store.write(self.lock, record)?;
         let known = observed.bridge.into_iter().chain(observed.gateway).collect();

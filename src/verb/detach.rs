@@ -116,8 +116,9 @@ pub(super) fn detach_unrecorded(
 /// Takes away what bears the attachment's name when its record cannot be read, then the record.
 pub(super) fn detach_garbled(store: &Store, lock: Lock) -> Result<()> {
     let attachment = lock.attachment().clone();
-    if store.is_of_links() {
-        detach_by_name(store.network(), &attachment)?;
+    match store.is_of_links() {
+        true => detach_by_name(store.network(), &attachment)?,
+        false => delete_elements_by_name(store.network(), &attachment, |element| !element.is_of_link())?,
     }
     limits::delete_unrecorded(store.network(), &attachment, Some(store))?;
     addresses::release_garbled(store, &attachment)?;
@@ -132,10 +133,14 @@ fn detach_by_name(network: &str, attachment: &Attachment) -> Result<()> {
     {
         rtnl.delete_link(&link)?;
     }
+    delete_elements_by_name(network, attachment, |_| true)
+}
+
+fn delete_elements_by_name(network: &str, attachment: &Attachment, which: impl Fn(&Element) -> bool) -> Result<()> {
     if let Some(mut nft) = Nft::existing()? {
         let owner = Owner::attachment(network, &attachment.container_id, &attachment.ifname);
         let mut owned = nft.list()?;
-        owned.retain(|element| element.owner == owner);
+        owned.retain(|found| found.owner == owner && which(&found.element));
         nft.delete(&owned)?;
     }
     Ok(())

@@ -7,6 +7,7 @@ use crate::{
     cni::Request,
     config::{Attachment, Mode, NativeConfig, NetworkConfig},
     error::{Error, Result},
+    nft::{Nft, ruleset::Element},
     rtnl::Rtnl,
     store::{self, Record, Store},
 };
@@ -26,6 +27,7 @@ pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
             if let Some(store) = records::existing(config)? {
                 errors = collect(request, config, Some(native), &store)?;
             }
+            errors.extend(sweep(config).err());
             errors.extend(addresses::forward(request, config, native).err());
             Error::all(errors)
         }
@@ -68,8 +70,33 @@ fn collect(
     Ok(errors)
 }
 
+/// Takes away what attachments of the network shared and no one that is left does, and what those of all networks did.
+fn sweep(config: &NetworkConfig) -> Result<()> {
+    let Some(mut nft) = Nft::existing()? else { return Ok(()) };
+    let mut shared = nft.list()?;
+    shared.retain(|owned| owned.element.is_shared() && owned.owner.is_of(&config.name));
+    if !shared.is_empty() {
+        nft.delete_shared(|| match used(config) {
+            Ok(used) => shared.iter().filter(|owned| !used.contains(&owned.element)).cloned().collect(),
+            Err(_) => Vec::new(), // when it cannot be told, it is used
+        })?;
+    }
+    Ok(nft.close_gates()?)
+}
+
+/// The elements that the network's records name.
+fn used(config: &NetworkConfig) -> Result<HashSet<Element>> {
+    let mut used = HashSet::new();
+    for store in store::all(&config.state_dir)?.iter().filter(|store| store.network() == config.name) {
+        for attachment in store.list()? {
+            used.extend(store.read(&attachment)?.into_iter().flat_map(|record| record.elements));
+        }
+    }
+    Ok(used)
+}
+
 /// When it cannot be told, it lives.
-fn lives(rtnl: &Rtnl, record: &Record) -> bool {
+pub(super) fn lives(rtnl: &Rtnl, record: &Record) -> bool {
     match &record.host_link {
         Some(link) => attach::stands(rtnl, link).unwrap_or(true),
         None => !record.netns.is_gone(),

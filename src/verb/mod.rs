@@ -12,8 +12,11 @@ mod holders;
 mod limits;
 mod loopback;
 mod records;
+mod repair;
 mod stages;
 mod status;
+
+pub use self::repair::{Repaired, repair};
 
 use std::{ffi::OsString, fmt, io, time::Instant};
 

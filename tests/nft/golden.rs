@@ -79,6 +79,12 @@ fn host_ports_v6() {
 }
 
 #[test]
+fn forwarding() {
+    let elements = ["10.22.0.5", "fd00:22::5"].map(|ip| Element::Forwarded(ip.parse().unwrap()));
+    assert_lists(&owned(&elements), include_str!("golden/forwarding.nft"));
+}
+
+#[test]
 fn isolation_and_spoofing() {
     let [bridge, port] = ["br0", "veth0"].map(|name| LinkName::new(name).unwrap());
     let mac = "02:00:00:00:00:05".parse().unwrap();

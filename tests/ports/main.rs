@@ -10,6 +10,8 @@ mod net;
 
 mod chained;
 mod clash;
+mod firewall;
 mod flows;
 mod host_ports;
 mod node;
+mod repair;

@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use super::{
     Family,
     expression::{Connection, Expression as X, Header, Meta, Verdict, destination, of_family, source},
+    gate::MARK,
     octets,
     part::{Chain, Hook, Rule, ending, returning},
 };
@@ -156,6 +157,34 @@ fn loopback() -> Chain {
     ]);
     let rule = ending("iifname != \"lo\" ip daddr 127.0.0.0/8 drop", conditions, X::Verdict(Verdict::Drop));
     Chain { name: "loopback4".into(), hook: hook("filter", PREROUTING, ("raw", -300)), rules: vec![rule] }
+}
+
+/// What the containers send, the answers to it, and what was redirected to them: marked, for [`super::gate`].
+pub(super) fn forwarding(family: Family) -> Chain {
+    /// `NF_CT_STATE_*` of established and related connections.
+    const GOING_ON: u32 = 1 << 1 | 1 << 2;
+    let (set, ip) = (format!("fwd{family}"), family.nft_header());
+    let mark = || {
+        let mark = [X::Meta { key: Meta::Mark, to: 0 }, X::Raise { register: 0, bits: MARK }];
+        mark.into_iter().chain([X::Mark { from: 0 }])
+    };
+    let rule = |conditions: String, own: X, connection: Option<(Connection, u32)>| {
+        let bits = connection.into_iter().flat_map(|(key, bits)| {
+            let mask = bits.to_ne_bytes().into();
+            let any = X::NotEqual { register: 0, bytes: vec![0; 4] };
+            [X::Connection { key, to: 0 }, X::Keep { register: 0, mask }, any]
+        });
+        let whose = of_family(family).into_iter().chain([own, X::In(set.clone())]);
+        let text = format!("{conditions} meta mark set meta mark | 0x{MARK:08x}");
+        Rule { text, expressions: whose.chain(bits).chain(mark()).collect() }
+    };
+    let to = || destination(family, 0);
+    let rules = vec![
+        rule(format!("{ip} saddr @{set}"), source(family, 0), None),
+        rule(format!("{ip} daddr @{set} ct state established,related"), to(), Some((Connection::State, GOING_ON))),
+        rule(format!("{ip} daddr @{set} ct status dnat"), to(), Some((Connection::Status, REDIRECTED))),
+    ];
+    Chain { name: format!("forwarding{family}"), hook: hook("filter", FORWARD, ("mangle", -150)), rules }
 }
 
 /// Nothing goes from one isolated bridge to another, nor, unless it is said to, through one to itself.

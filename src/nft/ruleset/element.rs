@@ -71,6 +71,9 @@ pub enum Element {
         /// The network, of the same family.
         from: IpNet,
     },
+    /// Other programs' firewalls are to let through what this container sends, the answers to it, and what comes to it by
+    /// a host port.
+    Forwarded(IpAddr),
     /// Nothing goes from other isolated bridges to this one, nor through this one to itself. Shared by its network.
     IsolatedBridge(LinkName),
     /// Except through this one to itself. Shared by its network.
@@ -124,6 +127,12 @@ impl Element {
         matches!(self, Self::HostPort { .. })
     }
 
+    /// Whether it comes with the container's link, and not from a later plugin of the chain.
+    #[must_use]
+    pub const fn is_of_link(&self) -> bool {
+        matches!(self, Self::Masquerade(_) | Self::SameNetwork(_) | Self::CheckedLink(_) | Self::LinkAddress(..))
+    }
+
     /// Whether both cannot be there: they have one key.
     #[must_use]
     pub fn clashes(&self, other: &Self) -> bool {
@@ -139,6 +148,7 @@ impl Element {
             }
             Self::HostPort { to, .. } => Part::HostPorts(Family::of(to.ip())),
             Self::HostPortSource { to, from } => Part::HostPortSources(Family::of(*to), from.prefix_len()),
+            Self::Forwarded(ip) => Part::Forwarding(Family::of(*ip)),
             Self::IsolatedBridge(_) | Self::SameBridge(_) => Part::Isolation,
             Self::CheckedLink(_) | Self::LinkAddress(..) => Part::Spoofing,
         }
@@ -153,6 +163,7 @@ impl Element {
             Self::HostPort { host_ip: None, to, .. } => format!("hp{}", Family::of(to.ip())),
             Self::HostPort { host_ip: Some(_), to, .. } => format!("hp{}ip", Family::of(to.ip())),
             Self::HostPortSource { to, from } => format!("snat{}_{}", Family::of(*to), from.prefix_len()),
+            Self::Forwarded(ip) => format!("fwd{}", Family::of(*ip)),
             Self::IsolatedBridge(_) => "isolated".into(),
             Self::SameBridge(_) => "same_bridge".into(),
             Self::CheckedLink(_) => "spoof".into(),
@@ -172,6 +183,7 @@ impl Element {
                 [host_ip.map(octets).unwrap_or_default(), service].concat()
             }
             Self::HostPortSource { to, from } => [octets(*to), octets(from.network())].concat(),
+            Self::Forwarded(ip) => octets(*ip),
             Self::IsolatedBridge(link) | Self::CheckedLink(link) => link.0.into(),
             Self::SameBridge(link) => [link.0, link.0].concat(),
             Self::LinkAddress(link, mac) => [&link.0[..], &mac.0, &[0; 2]].concat(),
@@ -194,6 +206,7 @@ impl Element {
         let half = key.split_at_checked(key.len() / 2);
         let element = match (set, name) {
             ("hp4" | "hp4ip" | "hp6" | "hp6ip", _) => decode_host_port(key, value?)?,
+            ("fwd4" | "fwd6", _) => Self::Forwarded(address(key)?),
             ("isolated", _) => Self::IsolatedBridge(LinkName::read(key)?),
             ("same_bridge", _) => Self::SameBridge(LinkName::read(half?.0)?),
             ("spoof", _) => Self::CheckedLink(LinkName::read(key)?),
@@ -230,6 +243,7 @@ impl fmt::Display for Element {
                 write!(f, "{protocol} . {host_port}")
             }
             Self::HostPortSource { to, from } => write!(f, "{to} . {}", from.network()),
+            Self::Forwarded(ip) => write!(f, "{ip}"),
             Self::IsolatedBridge(link) | Self::CheckedLink(link) => write!(f, "\"{link}\""),
             Self::SameBridge(link) => write!(f, "\"{link}\" . \"{link}\""),
             Self::LinkAddress(link, mac) => write!(f, "\"{link}\" . {mac}"),
@@ -304,6 +318,7 @@ mod tests {
         for address in ["10.22.0.5/24", "10.22.0.5/32", "10.22.0.5/0", "fd00:1::5/64"] {
             let address: IpNet = address.parse().unwrap();
             all.extend(Element::masquerade(address));
+            all.push(Element::Forwarded(address.addr()));
             all.extend(Element::host_port_sources(address, false));
             all.extend(Element::host_port_sources(address, true));
             for (host_ip, protocol) in

@@ -45,6 +45,18 @@ pub enum Expression {
         /// As many bytes as are masked.
         mask: Vec<u8>,
     },
+    /// Sets bits of a register.
+    Raise {
+        /// Which register.
+        register: u8,
+        /// The bits.
+        bits: u32,
+    },
+    /// Gives the packet the mark in a register.
+    Mark {
+        /// Which register.
+        from: u8,
+    },
     /// Goes on if a register and those behind it hold these bytes.
     Equal {
         /// The first register.
@@ -85,6 +97,8 @@ pub enum Meta {
     InName,
     /// Name of the link by which it leaves, 16 bytes.
     OutName,
+    /// Its mark, 4 bytes.
+    Mark,
     /// `NFPROTO_*`, 1 byte.
     Family,
     /// `IPPROTO_*`, 1 byte.
@@ -94,6 +108,8 @@ pub enum Meta {
 /// Properties of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
+    /// `NF_CT_STATE_*` bits, 4 bytes.
+    State,
     /// `IPS_*` bits, 4 bytes.
     Status,
 }
@@ -110,10 +126,14 @@ pub enum Header {
 /// How a rule ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
+    /// No rule of this hook's chain sees it again; those of other tables do.
+    Accept,
     /// No rule of any chain sees it again.
     Drop,
     /// No rule of this chain sees it again.
     Return,
+    /// The rules of another chain are asked first.
+    Jump(String),
     /// The rules of another chain go on.
     Goto(String),
 }
@@ -123,11 +143,11 @@ impl Expression {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Meta { .. } => "meta",
+            Self::Meta { .. } | Self::Mark { .. } => "meta",
             Self::Connection { .. } => "ct",
             Self::Payload { .. } => "payload",
             Self::DestinationType { .. } => "fib",
-            Self::Keep { .. } => "bitwise",
+            Self::Keep { .. } | Self::Raise { .. } => "bitwise",
             Self::Equal { .. } | Self::NotEqual { .. } => "cmp",
             Self::In(_) | Self::NotIn(_) | Self::Map(_) => "lookup",
             Self::Verdict(_) => "immediate",

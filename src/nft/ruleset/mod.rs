@@ -4,6 +4,7 @@ mod chains;
 mod element;
 pub mod expression;
 mod flow;
+pub mod gate;
 mod owner;
 mod part;
 
@@ -14,6 +15,7 @@ use std::{
 
 pub use element::{Element, Owned, PortName, Protocol};
 pub use flow::Flow;
+pub use gate::Gate;
 pub use owner::Owner;
 pub use part::{Chain, Hook, Part, Rule, Set};
 

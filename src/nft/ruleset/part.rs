@@ -19,6 +19,8 @@ pub enum Part {
     HostPorts(Family),
     /// Masquerading of connections to host ports, from networks whose prefixes have this length.
     HostPortSources(Family, u8),
+    /// Containers that other programs' firewalls are to let through.
+    Forwarding(Family),
     /// Bridges whose containers cannot reach each other's.
     Isolation,
     /// Containers that can send from their own hardware address only.
@@ -100,6 +102,7 @@ impl Part {
             Self::HostPortSources(family, len) => {
                 vec![set(format!("snat{family}_{len}"), &[family.kind(), family.kind()])]
             }
+            Self::Forwarding(family) => vec![set(format!("fwd{family}"), &[family.kind()])],
             Self::Isolation => vec![
                 set("isolated".into(), &[Kind::LinkName]),
                 set("same_bridge".into(), &[Kind::LinkName, Kind::LinkName]),
@@ -117,6 +120,7 @@ impl Part {
             Self::Masquerade(family, len) => vec![chains::masquerade(family, len)],
             Self::HostPorts(family) => chains::host_ports(family),
             Self::HostPortSources(family, len) => vec![chains::host_port_sources(family, len)],
+            Self::Forwarding(family) => vec![chains::forwarding(family)],
             Self::Isolation => vec![chains::isolation()],
             Self::Spoofing => vec![chains::spoofing()],
         }
@@ -129,6 +133,7 @@ impl Part {
             Self::Masquerade(family, len) => vec![format!("masq{family}_{len}")],
             Self::HostPorts(family) => chains::host_port_names(family),
             Self::HostPortSources(family, len) => vec![format!("snat{family}_{len}")],
+            Self::Forwarding(family) => vec![format!("forwarding{family}")],
             Self::Isolation => vec!["isolation".into()],
             Self::Spoofing => vec!["spoofing".into()],
         }

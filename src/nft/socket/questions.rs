@@ -128,17 +128,27 @@ impl Nft {
     }
 
     fn rules_of(&mut self, table: Table, chain: Option<&str>) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut rules = Vec::new();
+        let ask = |number| wire::ask_rules(number, table, chain);
+        self.settled(ask, "list rules", |object| wire::rule(object).into_iter().collect())
+    }
+
+    /// Asks for a list of chains or rules, if need be until it does not change meanwhile, within reason: every change of
+    /// an element counts, hardly one is of rules; at worst they are made once more.
+    pub(super) fn settled<T>(
+        &mut self,
+        ask: impl Fn(u32) -> Vec<u8>,
+        tried: &str,
+        read: impl Fn(&[u8]) -> Vec<T>,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
         for _ in 0..ATTEMPTS {
-            let ask = |number| wire::ask_rules(number, table, chain);
-            let list = self.objects(ask, "list rules", |object| wire::rule(object).into_iter().collect())?;
-            rules = list.found;
+            let list = self.objects(&ask, tried, &read)?;
+            found = list.found;
             if !list.interrupted {
                 break;
             }
         }
-        // Every change of an element is an interruption, hardly one is of rules; at worst they are made once more.
-        Ok(rules)
+        Ok(found)
     }
 
     /// Asks for a list of sets or elements, until asking once more brings nothing new.

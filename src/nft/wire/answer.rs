@@ -81,7 +81,7 @@ pub(super) fn attribute(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
     attributes(bytes).find_map(|(kind, value)| (kind & NLA_TYPE_MASK == wanted).then_some(value))
 }
 
-fn text(bytes: &[u8]) -> Option<&str> {
+pub(super) fn text(bytes: &[u8]) -> Option<&str> {
     bytes.split(|byte| *byte == 0).next().and_then(|text| std::str::from_utf8(text).ok())
 }
 
@@ -159,13 +159,13 @@ impl Rules {
 }
 
 /// Whether two rules have the same expressions in the same order.
-fn same_rule(ours: &[u8], found: &[u8]) -> bool {
+pub(super) fn same_rule(ours: &[u8], found: &[u8]) -> bool {
     attributes(ours).count() == attributes(found).count()
         && attributes(ours).zip(attributes(found)).all(|((_, ours), (_, found))| covers(found, ours))
 }
 
 /// Whether `found` has every attribute of `ours`. The kernel tells more than it was given: defaults, flags.
-fn covers(found: &[u8], ours: &[u8]) -> bool {
+pub(super) fn covers(found: &[u8], ours: &[u8]) -> bool {
     attributes(ours).all(|(kind, value)| {
         attributes(found).filter(|(found, _)| (found ^ kind) & NLA_TYPE_MASK == 0).any(|(_, found)| {
             if kind & NLA_F_NESTED != 0 { covers(found, value) } else { found == value }

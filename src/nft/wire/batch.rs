@@ -14,7 +14,7 @@ use netlink_packet_netfilter::{
     none::ControlMessage,
 };
 
-use super::{COMMENT, expression::encode};
+use super::{COMMENT, expression::encode, gate::begin};
 use crate::nft::{
     error::Lacking,
     ruleset::{Chain, Element, Kind, Owned, Part, Rule, Set, TABLE, Table, expression::Expression},
@@ -53,6 +53,11 @@ impl Batch {
         let mut bytes = Vec::with_capacity(1024);
         emit(&mut bytes, first, 0, control(ControlMessage::BatchBegin));
         Self { first, bytes, last_flags: 0, purposes: Vec::new() }
+    }
+
+    /// One that the kernel refuses (ERESTART) unless the ruleset is still of a generation.
+    pub(crate) fn of_generation(first: u32, generation: u32) -> Self {
+        Self { first, bytes: begin(first, generation), last_flags: 0, purposes: Vec::new() }
     }
 
     /// Makes a part, or puts back what is missing of it: sets are kept with what they hold, rules are made anew.
@@ -211,7 +216,7 @@ fn key(element: &Element) -> SetElementAttribute {
 }
 
 /// A comment as nft keeps it in userdata: type, length, text, NUL.
-fn comment(text: &str) -> Vec<u8> {
+pub(super) fn comment(text: &str) -> Vec<u8> {
     let text = &text.as_bytes()[..text.len().min(127)];
     let mut bytes = vec![COMMENT, u8::try_from(text.len() + 1).unwrap_or(u8::MAX)];
     bytes.extend_from_slice(text);

@@ -33,6 +33,7 @@ fn fill(data: &mut Attributes, expression: &Expression) {
     match expression {
         Expression::Meta { key, to } => {
             let key = match key {
+                Meta::Mark => 3,
                 Meta::InName => 6,
                 Meta::OutName => 7,
                 Meta::Family => 15,
@@ -40,8 +41,12 @@ fn fill(data: &mut Attributes, expression: &Expression) {
             };
             data.numbers([(1, register(*to)), (2, key)]); // NFTA_META_DREG, _KEY
         }
-        Expression::Connection { key: Connection::Status, to } => {
-            data.numbers([(1, register(*to)), (2, 2)]); // NFTA_CT_DREG, _KEY: NFT_CT_STATUS
+        Expression::Connection { key, to } => {
+            let key = match key {
+                Connection::State => 0,
+                Connection::Status => 2,
+            };
+            data.numbers([(1, register(*to)), (2, key)]); // NFTA_CT_DREG, _KEY
         }
         Expression::Payload { header, offset, len, to } => {
             let header = match header {
@@ -61,6 +66,12 @@ fn fill(data: &mut Attributes, expression: &Expression) {
             data.value(4, mask); // NFTA_BITWISE_MASK
             data.value(5, &vec![0; mask.len()]); // NFTA_BITWISE_XOR
         }
+        Expression::Raise { register: at, bits } => {
+            data.numbers([(1, register(*at)), (2, register(*at)), (3, 4)]);
+            data.value(4, &(!bits).to_ne_bytes());
+            data.value(5, &bits.to_ne_bytes());
+        }
+        Expression::Mark { from } => data.numbers([(2, 3), (3, register(*from))]), // NFTA_META_KEY, _SREG
         Expression::Equal { register, bytes } => compare(data, *register, 0, bytes),
         Expression::NotEqual { register, bytes } => compare(data, *register, 1, bytes),
         Expression::In(set) => lookup(data, set, None),
@@ -86,6 +97,8 @@ fn lookup(data: &mut Attributes, set: &str, more: Option<(u16, u32)>) {
 fn verdict(data: &mut Attributes, end: &Verdict) {
     let (code, chain) = match end {
         Verdict::Drop => (0, None),
+        Verdict::Accept => (1, None),
+        Verdict::Jump(chain) => (-3, Some(chain)),
         Verdict::Goto(chain) => (-4, Some(chain)),
         Verdict::Return => (-5, None),
     };
@@ -127,7 +140,7 @@ impl Attributes {
         self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 
-    fn text(&mut self, kind: u16, text: &str) {
+    pub(super) fn text(&mut self, kind: u16, text: &str) {
         self.put(kind, &[text.as_bytes(), b"\0"].concat());
     }
 

@@ -5,15 +5,15 @@
 
 use std::net::SocketAddr;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP};
 
 use super::{
     answer::{attribute, attributes},
     expression::Attributes,
+    message,
 };
 use crate::nft::ruleset::{Family, Flow, Protocol, address};
 
-const SUBSYSTEM: u16 = 1 << 8; // NFNL_SUBSYS_CTNETLINK
 const ORIGINAL: u16 = 1; // CTA_TUPLE_ORIG
 const REPLY: u16 = 2; // CTA_TUPLE_REPLY
 const PROTOCOL: u16 = 2; // CTA_TUPLE_PROTO
@@ -39,13 +39,20 @@ pub(crate) fn ask_flows(number: u32, family: Family, port: Option<u16>) -> Vec<u
             flags.put(FLAGS[1], &0u32.to_ne_bytes());
         });
     }
-    message(number, GET, NLM_F_DUMP, family, &filter.0)
+    about_flows(number, GET, NLM_F_DUMP, family, &filter.0)
 }
 
 /// Ends a flow, named as [`flow`] names it.
 pub(crate) fn end_flow(number: u32, family: Family, name: &[u8]) -> Vec<u8> {
     const DELETE: u16 = 2; // IPCTNL_MSG_CT_DELETE
-    message(number, DELETE, NLM_F_ACK, family, name)
+    about_flows(number, DELETE, NLM_F_ACK, family, name)
+}
+
+fn about_flows(number: u32, kind: u16, flags: u16, family: Family, attributes: &[u8]) -> Vec<u8> {
+    const SUBSYSTEM: u16 = 1 << 8; // NFNL_SUBSYS_CTNETLINK
+    let mut bytes = Vec::new();
+    message(&mut bytes, number, SUBSYSTEM | kind, flags, (family.protocol(), 0), attributes);
+    bytes
 }
 
 /// The UDP flow in an answer, and its name: the attributes that tell it from all others, also from a later one.
@@ -80,20 +87,6 @@ fn ends(tuple: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
         Some(SocketAddr::new(ip, port))
     };
     Some((end(SOURCE, SOURCE_PORT)?, end(DESTINATION, DESTINATION_PORT)?))
-}
-
-fn message(number: u32, kind: u16, flags: u16, family: Family, attributes: &[u8]) -> Vec<u8> {
-    const HEADERS: usize = 16 + 4; // struct nlmsghdr, struct nfgenmsg
-    let len = u32::try_from(HEADERS + attributes.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(HEADERS + attributes.len());
-    bytes.extend(len.to_ne_bytes());
-    bytes.extend((SUBSYSTEM | kind).to_ne_bytes());
-    bytes.extend((NLM_F_REQUEST | flags).to_ne_bytes());
-    bytes.extend(number.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend([family.protocol(), 0, 0, 0]);
-    bytes.extend(attributes);
-    bytes
 }
 
 #[cfg(test)]

@@ -1,0 +1,109 @@
+//! Host ports and firewall.
+
+use super::{attach, bridge, ips, network, standing};
+use crate::{
+    config::{FirewallConfig, HostPortsConfig, IngressPolicy, LinkConfig, NativeConfig, PortMapping},
+    nft::ruleset::{Element, Flow, Protocol},
+    plan::{Attach, ObservedHost, PlanError, Script, follows, misses, plan_add},
+    rtnl::values::PortFlags,
+};
+
+fn exposed(link: bool, policy: Option<IngressPolicy>) -> NativeConfig {
+    let mapping = |host_ip: Option<&str>, protocol, host_port| PortMapping {
+        host_ip: host_ip.map(|ip| ip.parse().unwrap()),
+        protocol,
+        host_port,
+        container_port: 80,
+    };
+    NativeConfig {
+        link: link.then(|| LinkConfig::Bridge(bridge())),
+        host_ports: Some(HostPortsConfig {
+            mappings: vec![mapping(None, Protocol::Tcp, 8080), mapping(Some("192.0.2.1"), Protocol::Udp, 53)],
+            snat: true,
+            masq_all: false,
+            idle_keys: Vec::new(),
+        }),
+        firewall: policy.map(|ingress| FirewallConfig { ingress, admin_chain: "CNI-ADMIN".into() }),
+        ..network(&bridge())
+    }
+}
+
+fn script(config: &NativeConfig, host: &ObservedHost) -> Vec<String> {
+    let steps = plan_add(&attach(config), &ips(&["10.1.0.2/24", "fd00::2/64"]), &[], host).unwrap();
+    Script(&steps).to_string().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn host_ports_of_a_chained_link_are_elements_a_setting_and_no_more() {
+    let expected = [
+        "nft add element inet groundwork hp4 '{ tcp . 8080 comment \"net/ctr/eth0\" : 10.1.0.2 . 80 }'",
+        "nft add element inet groundwork hp4ip '{ 192.0.2.1 . udp . 53 comment \"net/ctr/eth0\" : 10.1.0.2 . 80 }'",
+        "nft add element inet groundwork snat4_24 '{ 10.1.0.2 . 10.1.0.0 comment \"net/ctr/eth0\" }'",
+        "nft add element inet groundwork snat4_8 '{ 10.1.0.2 . 127.0.0.0 comment \"net/ctr/eth0\" }'",
+        "nft add element inet groundwork hp6 '{ tcp . 8080 comment \"net/ctr/eth0\" : fd00::2 . 80 }'",
+        "nft add element inet groundwork snat6_64 '{ fd00::2 . fd00:: comment \"net/ctr/eth0\" }'",
+        "sysctl -w net.ipv4.conf.br0.route_localnet=1",
+        "conntrack -D -f ipv4 -p udp --orig-port-dst 53 --orig-dst 192.0.2.1",
+    ];
+    assert_eq!(script(&exposed(false, None), &ObservedHost::default()), expected);
+    let mut quiet = exposed(false, None);
+    quiet.host_ports.as_mut().unwrap().snat = false;
+    let script = script(&quiet, &ObservedHost::default());
+    assert!(!script.iter().any(|line| line.contains("snat") || line.contains("route_localnet")), "{script:?}");
+}
+
+#[test]
+fn a_firewall_isolates_and_opens_gates() {
+    let host = standing(&["10.1.0.1/24", "fd00::1/64"]);
+    let count = |policy, needle: &str| {
+        script(&exposed(true, Some(policy)), &host).iter().filter(|line| line.contains(needle)).count()
+    };
+    for (policy, isolated, same_bridge, port) in
+        [(IngressPolicy::Open, 0, 0, 0), (IngressPolicy::SameBridge, 1, 1, 0), (IngressPolicy::Isolated, 1, 0, 1)]
+    {
+        assert_eq!(count(policy, " isolated '{ \"br0\" comment \"net\" }'"), isolated, "{policy:?}");
+        assert_eq!(count(policy, " same_bridge '{ \"br0\" . \"br0\" comment \"net\" }'"), same_bridge, "{policy:?}");
+        assert_eq!(count(policy, "isolated on"), port, "{policy:?}");
+        assert_eq!(count(policy, " fwd"), 2, "{policy:?}");
+        assert_eq!(count(policy, "meta mark & 0x1000 == 0x1000 accept"), 1, "{policy:?}");
+    }
+    let later = exposed(false, Some(IngressPolicy::Isolated));
+    let port = PortFlags { hairpin: true, isolated: false };
+    let script = script(&later, &ObservedHost { port: Some(port), ..ObservedHost::default() });
+    let kept = "ip link set veth00000001 type bridge_slave hairpin on isolated on".to_owned();
+    assert!(script.contains(&kept), "the bridge plugin's setting is kept: {script:?}");
+    let lost = Attach { gateway_link: "", ..attach(&later) };
+    let error = plan_add(&lost, &ips(&["10.1.0.2/24"]), &[], &ObservedHost::default()).unwrap_err();
+    assert_eq!(error, PlanError::NoHostEnd { ifname: "eth0".into() });
+}
+
+#[test]
+fn bridge_netfilter_makes_host_ports_need_hairpin() {
+    let hairpin = |bridge_nf| {
+        let host = ObservedHost { bridge_nf, ..standing(&["10.1.0.1/24", "fd00::1/64"]) };
+        script(&exposed(true, None), &host).iter().any(|line| line.contains("hairpin on"))
+    };
+    assert!(hairpin(true) && !hairpin(false));
+}
+
+#[test]
+fn flows_that_miss_a_port_are_told_from_those_that_follow_it_and_from_others() {
+    let [any, one] = [None, Some("192.0.2.1")].map(|ip| {
+        let ip = ip.map(|ip| ip.parse().unwrap());
+        Element::host_port(ip, Protocol::Udp, 53, "10.1.0.2:80".parse().unwrap()).unwrap()
+    });
+    let flow =
+        |to: &str, answered_by: &str| Flow { to: to.parse().unwrap(), answered_by: answered_by.parse().unwrap() };
+    let is_local = |ip: std::net::IpAddr| ip.to_string().starts_with("192.0.2.");
+    for (flow, misses_any, misses_one, follows_it) in [
+        (flow("192.0.2.1:53", "192.0.2.1:53"), true, true, false),
+        (flow("192.0.2.9:53", "10.1.0.9:80"), true, false, false),
+        (flow("192.0.2.1:53", "10.1.0.2:80"), false, false, true),
+        (flow("192.0.2.1:54", "192.0.2.1:54"), false, false, false),
+        (flow("198.51.100.1:53", "198.51.100.1:53"), false, false, false),
+    ] {
+        assert_eq!(misses(&flow, &any, is_local), misses_any, "{flow:?}");
+        assert_eq!(misses(&flow, &one, is_local), misses_one, "{flow:?}");
+        assert_eq!(follows(&flow, &any), follows_it, "{flow:?}");
+    }
+}
