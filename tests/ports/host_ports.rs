@@ -1,11 +1,13 @@
 //! Who reaches a container by a port of the host, and whom it sees.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::{
     net::{tcp, udp},
     node::{address, at, elements, mapping, network, publishing, world},
-    support::Host,
+    support::{Host, eventually},
 };
 
 fn seen(found: Option<String>, by: &str) {
@@ -41,11 +43,17 @@ fn they_are_reached_from_everywhere_and_gone_after_del() {
 
     web.del(&config);
     assert!(!elements(&host).contains("8080"), "{}", elements(&host));
-    let left = before.difference(&host.snapshot());
     // Constant rules and the setting of the bridge stay for the next.
     let ours = |line: &str| line.contains("nft table inet groundwork") || line.contains("route_localnet");
-    let foreign: Vec<_> = left.lines().filter(|line| line.starts_with(['+', '-']) && !ours(line)).collect();
-    assert!(foreign.is_empty(), "{left}");
+    let mut foreign = Vec::new();
+    // A link that goes takes its addresses and entries along a moment later.
+    eventually(Duration::from_secs(5), || {
+        let left = before.difference(&host.snapshot());
+        let lines = left.lines().filter(|line| line.starts_with(['+', '-']) && !ours(line));
+        foreign = lines.map(str::to_owned).collect();
+        foreign.is_empty()
+    });
+    assert!(foreign.is_empty(), "{foreign:#?}");
 }
 
 #[test]
