@@ -1,6 +1,6 @@
 //! Transactions on elements.
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use groundwork::nft::{
     ruleset::{Element, LinkName, Owned, Owner, Protocol},
@@ -8,7 +8,13 @@ use groundwork::nft::{
 };
 
 use super::{masquerade, nft};
-use crate::support::{in_new_netns, sh};
+use crate::support::{eventually, in_new_netns, sh};
+
+/// As the kernel room leaves it: while many at once make the kernel load a module, some are told that there is none.
+fn with_modules() {
+    assert!(eventually(Duration::from_secs(10), || nft().add(&everything(0)).is_ok()));
+    sh("nft flush ruleset");
+}
 
 fn rules() -> usize {
     sh("nft list table inet groundwork").lines().filter(|line| line.trim_end().ends_with("masquerade")).count()
@@ -111,6 +117,7 @@ fn what_others_flush_comes_back_with_the_next_add() {
 #[test]
 fn fifty_first_uses_at_once_make_the_rules_once() {
     in_new_netns(|| {
+        with_modules();
         let netns = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
         thread::scope(|scope| {
             for index in 0..50u8 {
@@ -147,6 +154,7 @@ fn everything(index: u16) -> Vec<Owned> {
 #[test]
 fn a_hundred_attachments_with_everything_at_once() {
     in_new_netns(|| {
+        with_modules();
         let netns = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
         thread::scope(|scope| {
             for index in 0..100 {
