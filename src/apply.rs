@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     thread,
     time::{Duration, Instant},
 };
@@ -21,7 +21,7 @@ use crate::{
     },
     plan::{self, Place, Step},
     rtnl::{
-        self, Link, RouteEntry, Rtnl, VethPair,
+        self, Link, Move, NewLink, RouteEntry, Rtnl, VethPair,
         values::{MAIN_TABLE, STATIC},
     },
     sys::{netns::Sandbox, sysctl},
@@ -77,6 +77,11 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
                 Place::Host => unless(rtnl.create_veth(&pair, None), Errno::EEXIST)?, // another ADD was faster
             }
         }
+        Step::CreateLink { .. } => create_link(step, rtnl, links, Some(tools.sandbox.as_fd()))?,
+        Step::MoveLink { link, name } => {
+            let to = Move { name, alias: link, up: false };
+            rtnl.move_link(links.named(rtnl, link)?, tools.sandbox.as_fd(), &to)?;
+        }
         Step::SetPort { link, flags } => rtnl.set_port(link, *flags)?,
         Step::SetVlans { link, leave, trunk, native } => {
             let port = links.named(rtnl, link)?;
@@ -110,6 +115,7 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
             }
         }
         Step::SetUp { .. }
+        | Step::RenameLink { .. }
         | Step::Sysctl { .. }
         | Step::AddAddress { .. }
         | Step::AddRoute { .. }
@@ -168,6 +174,11 @@ fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
                 Place::Sandbox => added?,
             }
         }
+        Step::CreateLink { .. } => create_link(step, rtnl, links, None)?,
+        Step::RenameLink { link, name, alias } => {
+            rtnl.rename_link(links.named(rtnl, link)?, &Move { name, alias, up: false })?;
+            links.rename(link, name);
+        }
         Step::AddRoute { link, route, src, .. } => {
             let entry = RouteEntry { src: *src, ..route_entry(route, links.named(rtnl, link)?.index) };
             unless(rtnl.add_route(&entry), Errno::EEXIST)?; // the kernel's own route of a subnet
@@ -177,6 +188,13 @@ fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// Makes a link whose parent is where `rtnl` is, in the sandbox, or there too.
+fn create_link(step: &Step, rtnl: &Rtnl, links: &mut Links, sandbox: Option<BorrowedFd<'_>>) -> Result<()> {
+    let Step::CreateLink { name, parent, kind, mac, mtu, .. } = step else { return Ok(()) };
+    let parent = parent.as_ref().map(|parent| links.named(rtnl, parent)).transpose()?.map(|link| link.index);
+    Ok(rtnl.create_link(&NewLink { name, kind: *kind, parent, mac: *mac, mtu: *mtu }, sandbox)?)
 }
 
 /// Waits until every address of a link, but the kernel's own, is known to be nobody else's.
@@ -238,6 +256,13 @@ impl Links {
             self.0.insert(name.into(), link);
         }
         Ok(&self.0[name])
+    }
+
+    /// It has another name now.
+    fn rename(&mut self, from: &str, to: &str) {
+        if let Some(link) = self.0.remove(from) {
+            self.0.insert(to.into(), Link { name: to.into(), ..link });
+        }
     }
 
     /// The link of that name, if it was looked up.

@@ -51,6 +51,9 @@ pub enum Error {
     AllowListFile { source: io::Error },
     #[error(transparent)]
     AllowList(#[from] AllowListError),
+    /// A folder of sysfs that cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Sysfs { path: PathBuf, source: io::Error },
     /// The sandbox is the host itself.
     #[error(
         "CNI_NETNS {path} is the network namespace that groundwork runs in: a container's network would be built \
@@ -134,7 +137,7 @@ impl Error {
             Self::NotAttached { .. } => code::UNKNOWN_CONTAINER,
             Self::NotAvailable { limited: false, .. } => code::NOT_AVAILABLE,
             Self::NotAvailable { limited: true, .. } => code::LIMITED_CONNECTIVITY,
-            Self::ResolvConf { .. } | Self::AllowListFile { .. } => code::IO,
+            Self::ResolvConf { .. } | Self::Sysfs { .. } | Self::AllowListFile { .. } => code::IO,
             Self::Several(errors) => errors.first().map_or(code::INTERNAL, Self::code),
             Self::NotUndone { cause, .. } => cause.code(),
         }

@@ -1,5 +1,9 @@
 //! What the kernel holds now: reads, never writes.
 
+mod source;
+
+pub use source::observe_source;
+
 use crate::{
     config::{BridgeConfig, LinkConfig, NativeConfig, TuningConfig, allow_list},
     error::{Error, Result},
@@ -150,6 +154,9 @@ pub fn observe_attachment(expected: &Expected<'_>, sandbox: &Sandbox) -> Result<
             observed.host_routes = routes(&rtnl, ipv6)?;
         }
         _ => {}
+    }
+    if matches!(expected.config.link, Some(LinkConfig::Single(_))) {
+        observed.host.source = observe_source(&rtnl, Some(sandbox), expected.config, None)?;
     }
     sandbox.run(|| observe_sandbox(expected, ipv6, &mut observed))??;
     if let (Some(_), Some(link)) = (&expected.config.bandwidth, &observed.host_link) {

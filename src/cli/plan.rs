@@ -59,13 +59,16 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
     let (mut ips, mut routes, remark) = example(network);
     plan::resolve(network, &mut ips, &mut routes)?;
     let ipv6 = ips.iter().any(|ip| ip.address.addr().is_ipv6());
-    let host = observe::observe_host(&Rtnl::open()?, network, ipv6)?;
+    let rtnl = Rtnl::open()?;
+    let mut host = observe::observe_host(&rtnl, network, ipv6)?;
+    host.source = observe::observe_source(&rtnl, None, network, None)?;
     let gateway_link = match &network.link {
         Some(LinkConfig::Bridge(bridge)) => bridge.gateway_link(),
         Some(LinkConfig::Ptp(_)) => HOST_LINK.to_owned(),
-        None => String::new(),
+        Some(LinkConfig::Single(_) | LinkConfig::HostDevice(_)) | None => String::new(),
     };
     let inside = Link { name: "eth0".into(), ..Link::default() };
+    let requested_mac = config.mac().or_else(|| network.configured_mac());
     let attach = Attach {
         config: network,
         ifname: "eth0",
@@ -73,7 +76,8 @@ fn native(config: &NetworkConfig, network: &NativeConfig) -> Result<String> {
         host_mac: example_mac(1),
         host_mtu: None,
         qdiscs: &[],
-        sandbox_mac: config.mac().or_else(|| network.configured_mac()).unwrap_or_else(|| example_mac(2)),
+        sandbox_mac: requested_mac.unwrap_or_else(|| example_mac(2)),
+        requested_mac,
         bridge_mac: example_mac(3),
         gateway_link: &gateway_link,
         inside: Some(&inside),

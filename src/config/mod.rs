@@ -4,7 +4,8 @@
 //! Who builds the network, [`Mode`], follows from the keys that are there:
 //! - `delegate`: that plugin, and no key of the native network may stand beside it;
 //! - groundwork itself, with a link of a kind that is named by `type` (groundwork called under a reference plugin's
-//!   name) or by the key `link`: bridge, ptp, loopback. The kind's keys are the reference plugin's, with its meanings;
+//!   name) or by the key `link`: bridge, ptp, macvlan, ipvlan, vlan, dummy, host-device, loopback. The kind's keys are
+//!   the reference plugin's, with its meanings. Keys do not tell the kind: most belong to several;
 //! - without either, any key that only a native network has (`bridge`, `ipam` with a `type`, `isGateway`, `ipMasq`, ...;
 //!   [`bridge::OWN_KEYS`]) means a bridge, `cni0` if `bridge` does not say otherwise;
 //! - else nobody here: the plugin is one of a chain. What it is asked to do on the link that an earlier plugin made, it
@@ -18,6 +19,7 @@ pub mod bridge;
 pub mod delegate;
 mod error;
 pub mod firewall;
+pub mod host_device;
 pub mod host_local;
 pub mod host_ports;
 pub mod ipam;
@@ -29,6 +31,7 @@ mod parse;
 pub mod ptp;
 mod repeated;
 pub mod runtime;
+pub mod single;
 #[cfg(test)]
 mod tests;
 pub mod tuning;
@@ -45,6 +48,7 @@ pub use self::{
     delegate::DelegateConfig,
     error::ConfigError,
     firewall::{FirewallConfig, IngressPolicy},
+    host_device::HostDeviceConfig,
     host_local::{HostLocalConfig, Range, RangeSet},
     host_ports::{HostPortsConfig, PortMapping},
     ipam::{IpamConfig, StaticAddress, StaticConfig},
@@ -53,6 +57,7 @@ pub use self::{
     native::NativeConfig,
     ptp::PtpConfig,
     runtime::{ArgsConfig, RuntimeConfig},
+    single::{ParentConfig, SingleConfig},
     tuning::{Sysctl, TuningConfig},
     vlans::Vlans,
 };

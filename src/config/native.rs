@@ -45,7 +45,7 @@ impl NativeConfig {
         let firewall = FirewallConfig::read(root)?;
         let plugin_type = root.string("type")?.unwrap_or_default();
         let is_for = |plugin| plugin_type == plugin || !is_later_plugin(plugin_type);
-        let link = LinkConfig::read(root, kind)?;
+        let link = LinkConfig::read(root, kind, requests.keys.runtime.as_ref())?;
         let makes_link = link.is_some();
         let tuning = if is_for(tuning::PLUGIN) { TuningConfig::read(root, requests, makes_link)? } else { None };
         let bandwidth =

@@ -144,22 +144,29 @@ impl Body {
         let keys = RuntimeKeys::open(root)?;
         let requests = Requests { verb: request.verb, version, env: &request.args, keys: &keys };
         let mut body = Self { runtime: RuntimeConfig::read(&keys)?, args: ArgsConfig::read(&keys)?, ..Self::default() };
-        let kind = Kind::read(root)?;
         body.mode = match DelegateConfig::read(root)? {
             Some(delegate) => Mode::Delegate(delegate),
-            None if kind == Some(Kind::Loopback) => Mode::Loopback,
-            None => {
-                refuse_unknown_arguments(request)?;
-                match NativeConfig::read(root, kind, &requests, &mut body.unknown)? {
-                    Some(native) => {
-                        body.mac = requested_mac(request)?;
-                        Mode::Native(Box::new(native))
-                    }
-                    None => Mode::Chained,
-                }
-            }
+            None => match Kind::read(root)? {
+                Some(Kind::Loopback) => Mode::Loopback,
+                kind => body.own_mode(root, kind, request, &requests)?,
+            },
         };
         Ok(body)
+    }
+
+    fn own_mode(
+        &mut self,
+        root: &Object<'_>,
+        kind: Option<Kind>,
+        request: &Request,
+        requests: &Requests<'_>,
+    ) -> Result<Mode, ConfigError> {
+        refuse_unknown_arguments(request)?;
+        let Some(native) = NativeConfig::read(root, kind, requests, &mut self.unknown)? else {
+            return Ok(Mode::Chained);
+        };
+        self.mac = requested_mac(request)?;
+        Ok(Mode::Native(Box::new(native)))
     }
 }
 

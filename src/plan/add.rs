@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr};
 use ipnet::IpNet;
 
 use super::{
-    bandwidth, bridge, firewall, host_ports, ptp, sandbox,
+    bandwidth, bridge, firewall, host_device, host_ports, ptp, sandbox, single,
     step::{Place, Setting, Step},
     tuning,
 };
@@ -36,6 +36,8 @@ pub struct Attach<'a> {
     pub qdiscs: &'a [Qdisc],
     /// The container's hardware address.
     pub sandbox_mac: Mac,
+    /// The same, when it was asked for.
+    pub requested_mac: Option<Mac>,
     /// The bridge's hardware address, if it has to be made.
     pub bridge_mac: Mac,
     /// The link of the host by which it reaches the container; empty when it is not known.
@@ -69,6 +71,10 @@ pub struct ObservedHost {
     pub forwarding_v6: bool,
     /// Links with routes from routers' advertisements that they take only while the host does not forward.
     pub advertised: Vec<String>,
+    /// The link on which the container's stands, or that becomes it.
+    pub source: Option<Link>,
+    /// The sandbox has a link of the interface's name.
+    pub taken: bool,
 }
 
 /// Why no plan can be made.
@@ -109,9 +115,29 @@ pub enum PlanError {
          bridge or ptp, or leave it out"
     )]
     NoHostEnd { ifname: String },
+    /// The parent of the container's link is not there.
+    #[error("{}", no_parent(name.as_deref(), *in_sandbox))]
+    NoParent { name: Option<String>, in_sandbox: bool },
+    /// A link cannot carry more than its parent.
+    #[error("\"mtu\" is {mtu}, and link {parent} has {limit}: expected 0 (the same) or at most that")]
+    MtuAboveParent { mtu: u32, parent: String, limit: u32 },
+    /// The device to be given away is not there.
+    #[error("the host has no such link: neither a container has it already, nor can `ip link` show it")]
+    NoDevice,
+    /// The container has such an interface.
+    #[error("the container has a link {ifname} already: choose another interface name, or remove it")]
+    Taken { ifname: String },
     /// A name that no link can have.
     #[error(transparent)]
     Name(#[from] NoLinkName),
+}
+
+fn no_parent(name: Option<&str>, in_sandbox: bool) -> String {
+    let place = if in_sandbox { "in the container" } else { "on the host" };
+    match name {
+        Some(name) => format!("there is no link {name} {place}, which \"master\" names"),
+        None => format!("\"master\" is not set, and {place} no default route tells which link is meant"),
+    }
 }
 
 /// Fills in what the IPAM left open: gateways when the host is one, next hops, default routes. Idempotent.
@@ -121,7 +147,7 @@ pub enum PlanError {
 pub fn resolve(config: &NativeConfig, ips: &mut [IpConfig], routes: &mut Vec<Route>) -> Result<(), PlanError> {
     let (is_gateway, is_default_gateway) = match &config.link {
         Some(LinkConfig::Bridge(bridge)) => (bridge.is_gateway, bridge.is_default_gateway),
-        Some(LinkConfig::Ptp(_)) => (true, false),
+        Some(link) => (link.is_gateway(), false),
         None => return Ok(()),
     };
     if is_gateway {
@@ -162,6 +188,9 @@ pub fn plan_add(
     routes: &[Route],
     host: &ObservedHost,
 ) -> Result<Vec<Step>, PlanError> {
+    if host.taken {
+        return Err(PlanError::Taken { ifname: attach.ifname.into() });
+    }
     let mut steps = Vec::new();
     // First: a host port that is another's is refused before anything is made, and nothing can be sent yet.
     let elements = elements(attach, ips)?;
@@ -172,6 +201,8 @@ pub fn plan_add(
         steps.extend(match link {
             LinkConfig::Bridge(bridge) => bridge::steps(attach, bridge, ips, host)?,
             LinkConfig::Ptp(ptp) => ptp::steps(attach, ptp, ips, host),
+            LinkConfig::Single(single) => single::steps(attach, single, host)?,
+            LinkConfig::HostDevice(_) => host_device::steps(attach, host)?,
         });
     }
     if let Some(config) = &attach.config.bandwidth {

@@ -8,7 +8,7 @@ use super::{
     add::ObservedHost,
     bandwidth,
     bridge::{self, gateway_address},
-    ptp,
+    ptp, single,
     step::Setting,
     tuning,
 };
@@ -112,7 +112,8 @@ pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Di
     match link {
         Some(LinkConfig::Bridge(bridge)) => bridge::compare(bridge, expected, observed, &mut found),
         Some(LinkConfig::Ptp(_)) => ptp::compare(expected, observed, &mut found),
-        None => {}
+        Some(LinkConfig::Single(single)) => single::compare(single, expected, observed, &mut found),
+        Some(LinkConfig::HostDevice(_)) | None => {}
     }
     if link.is_some_and(LinkConfig::is_gateway) {
         compare_forwarding(expected, &observed.host, &mut found);

@@ -5,11 +5,13 @@ pub mod bandwidth;
 mod bridge;
 mod check;
 mod firewall;
+mod host_device;
 mod host_ports;
 pub mod name;
 mod needs;
 mod ptp;
 mod sandbox;
+mod single;
 mod step;
 mod tuning;
 
@@ -22,5 +24,6 @@ pub use self::{
     check::{Difference, Expected, ObservedAttachment, compare, is_route},
     host_ports::{follows, is_udp, misses},
     needs::needs,
+    single::refuse_parent,
     step::{Place, Script, Setting, Step},
 };

@@ -1,6 +1,6 @@
 //! Names of links, so that a person and a DEL without a record find them again.
 
-use crate::config::Attachment;
+use crate::{config::Attachment, nft::ruleset::Owner};
 
 /// The host's end of an attachment's veth; each `salt` gives another name.
 #[must_use]
@@ -13,6 +13,12 @@ pub fn veth(network: &str, attachment: &Attachment, salt: u32) -> String {
 #[must_use]
 pub fn gateway_port(gateway: &str) -> String {
     format!("veth{:08x}", fnv1a(gateway.as_bytes()))
+}
+
+/// A link of a sandbox until it gets its interface's name.
+#[must_use]
+pub fn temporary(owner: &Owner) -> String {
+    format!("gw{:08x}", fnv1a(owner.as_str().as_bytes()))
 }
 
 /// FNV-1a, 32 bits: the same on every machine and in every version, unlike the standard library's hashes.

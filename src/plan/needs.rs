@@ -1,9 +1,10 @@
 //! Which kernel features a configuration needs, and why.
 
 use crate::{
-    config::{BridgeConfig, HostPortsConfig, LinkConfig, Mode, NativeConfig, NetworkConfig},
+    config::{BridgeConfig, HostPortsConfig, LinkConfig, Mode, NativeConfig, NetworkConfig, SingleConfig},
     kernel::feature::{self, Need},
     nft::ruleset::Protocol,
+    rtnl::values::LinkKind,
 };
 
 /// The features without which an ADD of this configuration cannot work, in the order in which they are ensured.
@@ -37,7 +38,8 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
     let mut needs = match &config.link {
         Some(LinkConfig::Bridge(bridge)) => bridge_needs(bridge),
         Some(LinkConfig::Ptp(_)) => vec![Need::new(&feature::VETH, "the container's link to the host")],
-        None => Vec::new(),
+        Some(LinkConfig::Single(single)) => single_needs(single),
+        Some(LinkConfig::HostDevice(_)) | None => Vec::new(),
     };
     if config.ip_masq() {
         let why = "masquerade (\"ipMasq\")";
@@ -74,6 +76,19 @@ fn host_port_needs(ports: &HostPortsConfig) -> Vec<Need> {
         needs.push(Need::new(&feature::CONNTRACK, "host ports of UDP (flows to who had them before)"));
     }
     needs
+}
+
+fn single_needs(config: &SingleConfig) -> Vec<Need> {
+    let feature = match config.kind {
+        LinkKind::Dummy => &feature::DUMMY,
+        LinkKind::Macvlan { .. } => &feature::MACVLAN,
+        LinkKind::Ipvlan { .. } => &feature::IPVLAN,
+        LinkKind::Vlan { .. } => &feature::VLAN,
+        LinkKind::Vrf { .. } => &feature::VRF,
+    };
+    let parent = config.parent.as_ref().and_then(|parent| parent.name.as_deref());
+    let on = parent.map(|parent| format!(" on {parent}")).unwrap_or_default();
+    vec![Need::new(feature, format!("the container's link{on}"))]
 }
 
 fn bridge_needs(config: &BridgeConfig) -> Vec<Need> {

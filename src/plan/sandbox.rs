@@ -8,7 +8,7 @@ use super::{
 use crate::{
     cni::result::{IpConfig, Route},
     config::LinkConfig,
-    rtnl::values::AddressFlags,
+    rtnl::values::{AddressFlags, LinkKind},
 };
 
 pub(super) fn steps(
@@ -32,9 +32,20 @@ pub(super) fn steps(
     if dad {
         steps.push(inside("ipv6", "enhanced_dad", "1"));
     }
-    steps.push(inside("ipv6", "accept_dad", if dad { "1" } else { "0" }));
-    steps.push(inside("ipv6", "accept_ra", "0"));
-    steps.push(inside("ipv4", "arp_notify", "1"));
+    match config {
+        // Nobody there but us advertises or detects anything.
+        LinkConfig::Bridge(_) | LinkConfig::Ptp(_) => {
+            steps.push(inside("ipv6", "accept_dad", if dad { "1" } else { "0" }));
+            steps.push(inside("ipv6", "accept_ra", "0"));
+            steps.push(inside("ipv4", "arp_notify", "1"));
+        }
+        // What is out there may know the address by another's hardware address.
+        LinkConfig::Single(single) if matches!(single.kind, LinkKind::Macvlan { .. } | LinkKind::Ipvlan { .. }) => {
+            steps.push(inside("ipv4", "arp_notify", "1"));
+            steps.push(inside("ipv6", "ndisc_notify", "1"));
+        }
+        LinkConfig::Single(_) | LinkConfig::HostDevice(_) => {}
+    }
     steps.push(Step::SetUp { place: Place::Sandbox, link: link.into() });
     let flags = AddressFlags { nodad: !dad, no_prefix_route: matches!(config, LinkConfig::Ptp(_)) };
     for ip in ips {

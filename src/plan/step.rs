@@ -8,7 +8,7 @@ use super::host_ports::EndFlows;
 use crate::{
     cni::{mac::Mac, result::Route},
     nft::ruleset::{Element, Owned, gate::MARK},
-    rtnl::values::{AddressFlags, LinkSettings, PortFlags, Shaper},
+    rtnl::values::{AddressFlags, LinkKind, LinkSettings, PortFlags, Shaper},
 };
 
 /// In which network namespace a step runs.
@@ -121,6 +121,37 @@ pub enum Step {
         /// Of both, in bytes.
         mtu: Option<u32>,
     },
+    /// Make a link without an end elsewhere, down, in the sandbox.
+    CreateLink {
+        /// Where its parent is.
+        place: Place,
+        /// Its name for now, which is nobody's.
+        name: String,
+        /// The link on which it stands.
+        parent: Option<String>,
+        /// What it is.
+        kind: LinkKind,
+        /// Its hardware address; the kernel's choice when None.
+        mac: Option<Mac>,
+        /// In bytes.
+        mtu: Option<u32>,
+    },
+    /// Give a link of the sandbox its name, and write whose it is.
+    RenameLink {
+        /// Its name for now.
+        link: String,
+        /// Its name.
+        name: String,
+        /// Whose it is.
+        alias: String,
+    },
+    /// Move a link of the host into the sandbox.
+    MoveLink {
+        /// Its name on the host, which is written down as its alias.
+        link: String,
+        /// Its name there.
+        name: String,
+    },
     /// Change the settings of a bridge's port.
     SetPort {
         /// The port's name.
@@ -204,8 +235,9 @@ impl Step {
             Self::SetUp { place, .. }
             | Self::Sysctl { place, .. }
             | Self::AddAddress { place, .. }
+            | Self::CreateLink { place, .. }
             | Self::AddRoute { place, .. } => *place,
-            Self::AwaitDetection { .. } | Self::ChangeLink { .. } => Place::Sandbox,
+            Self::RenameLink { .. } | Self::AwaitDetection { .. } | Self::ChangeLink { .. } => Place::Sandbox,
             _ => Place::Host,
         }
     }
@@ -255,6 +287,17 @@ impl fmt::Display for Step {
                 write!(f, "ip link add {host} address {host_mac}{mtu}{master} up type veth ")?;
                 write!(f, "peer name {peer} address {peer_mac}{mtu}{netns}")
             }
+            Self::CreateLink { place, name, parent, kind, mac, mtu } => {
+                let parent = parent.as_ref().map(|parent| format!("link {parent} ")).unwrap_or_default();
+                let mac = mac.map(|mac| format!(" address {mac}")).unwrap_or_default();
+                let netns = if *place == Place::Host { " netns SANDBOX" } else { "" };
+                let (enter, mtu) = (Enter(*place), Mtu(*mtu));
+                write!(f, "{enter}ip link add {parent}name {name}{mac}{mtu}{netns} type {kind}")
+            }
+            Self::RenameLink { link, name, alias } => {
+                write!(f, "{}ip link set {link} name {name} alias {alias}", Enter(Place::Sandbox))
+            }
+            Self::MoveLink { link, name } => write!(f, "ip link set {link} netns SANDBOX name {name} alias {link}"),
             Self::SetPort { link, flags } => write!(f, "ip link set {link} type bridge_slave {flags}"),
             Self::SetVlans { link, leave, trunk, native } => {
                 if let Some(vlan) = leave {

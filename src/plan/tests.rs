@@ -3,6 +3,7 @@
 mod chained;
 mod exposure;
 mod ptp;
+mod single;
 
 use super::*;
 use crate::{
@@ -51,6 +52,7 @@ fn attach(config: &NativeConfig) -> Attach<'_> {
         host_link: "veth00000001",
         host_mac: Mac::local(1 << 8),
         sandbox_mac: Mac::local(2 << 8),
+        requested_mac: None,
         bridge_mac: Mac::local(3 << 8),
         gateway_link: "br0",
         host_mtu: None,
@@ -88,7 +90,7 @@ fn standing(addresses: &[&str]) -> ObservedHost {
         gateway_addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         forwarding_v4: true,
         forwarding_v6: true,
-        advertised: Vec::new(),
+        ..ObservedHost::default()
     }
 }
 

@@ -7,11 +7,15 @@ use super::{
     check::{Differences, Expected, ObservedAttachment},
     step::{Place, Setting, Step},
 };
-use crate::{config::TuningConfig, rtnl::values::LinkSettings};
+use crate::{
+    config::{LinkConfig, TuningConfig},
+    rtnl::values::LinkSettings,
+};
 
-/// Settings of the namespace, then of the link. A link that is made here has its hardware address already.
+/// Settings of the namespace, then of the link. Most links that are made here have their hardware address already.
 pub(super) fn steps(attach: &Attach<'_>, config: &TuningConfig, steps: &mut Vec<Step>) -> Result<(), PlanError> {
-    let settings = LinkSettings { mac: config.link.mac.filter(|_| attach.config.link.is_none()), ..config.link };
+    let has_mac = attach.config.link.as_ref().is_some_and(LinkConfig::is_born_with_mac);
+    let settings = LinkSettings { mac: config.link.mac.filter(|_| !has_mac), ..config.link };
     if attach.config.link.is_none() && attach.inside.is_none() {
         return Err(PlanError::NoLink { ifname: attach.ifname.into() });
     }

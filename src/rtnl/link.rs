@@ -9,7 +9,7 @@ use netlink_packet_route::link::{
 };
 use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
 
-use super::{Error, Link, LinkSettings, PortFlags, Rtnl, absent};
+use super::{Error, Link, LinkSettings, PortFlags, Rtnl, absent, single};
 use crate::cni::mac::Mac;
 
 /// A veth pair to make: one end here, the other here too or born in a sandbox.
@@ -212,6 +212,7 @@ impl From<LinkMessage> for Link {
                 LinkAttribute::TxQueueLen(length) => link.tx_queue_len = length,
                 LinkAttribute::Controller(index) => link.master = Some(index),
                 LinkAttribute::Link(index) => link.peer = Some(index),
+                LinkAttribute::IfAlias(alias) => link.alias = Some(alias).filter(|alias| !alias.is_empty()),
                 LinkAttribute::LinkInfo(parts) => describe(&mut link, parts),
                 _ => {}
             }
@@ -233,6 +234,7 @@ fn describe(link: &mut Link, parts: Vec<LinkInfo>) {
                     }
                 }
             }
+            LinkInfo::Data(data) => link.detail = single::detail(&data),
             LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
                 link.port = Some(PortFlags {
                     hairpin: settings.iter().any(|one| matches!(one, InfoBridgePort::HairpinMode(true))),

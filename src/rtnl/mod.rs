@@ -4,6 +4,7 @@ mod address;
 mod link;
 mod qdisc;
 mod route;
+mod single;
 pub mod values;
 mod vlan;
 
@@ -16,6 +17,7 @@ use nix::errno::Errno;
 pub use self::{
     address::Unsettled,
     link::VethPair,
+    single::{Move, NewLink},
     values::{AddressFlags, Link, LinkSettings, PortFlags, RouteEntry, Shaper},
 };
 use crate::sys::netlink::{Refusal, extend_acks};

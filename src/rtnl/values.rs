@@ -38,14 +38,120 @@ pub struct Link {
     pub tx_queue_len: u32,
     /// Index of the bridge (or other controller) whose port it is.
     pub master: Option<u32>,
-    /// Index of a veth's other end, in the other end's namespace.
+    /// Index of a veth's other end, or of the link on which it stands, in that one's namespace.
     pub peer: Option<u32>,
     /// Settings as a bridge's port.
     pub port: Option<PortFlags>,
+    /// What a person wrote about it.
+    pub alias: Option<String>,
+    /// Its kind with all that is known of it, for those that [`LinkKind`] knows.
+    pub detail: Option<LinkKind>,
     /// `vlan_filtering` of a bridge.
     pub vlan_filtering: bool,
     /// `vlan_default_pvid` of a bridge: the VLAN of a new port; 0 for none.
     pub default_vlan: u16,
+}
+
+/// What a link without an end elsewhere is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// A link that leads nowhere.
+    Dummy,
+    /// A link with a hardware address of its own on its parent.
+    Macvlan {
+        /// What it does with frames to others on its parent.
+        mode: MacvlanMode,
+        /// Length of its parent's queue of broadcasts; the kernel's when None.
+        broadcast_queue: Option<u32>,
+    },
+    /// A link that shares its parent's hardware address.
+    Ipvlan {
+        /// Which layer it switches.
+        mode: IpvlanMode,
+    },
+    /// A link whose frames are tagged on its parent.
+    Vlan {
+        /// The VLAN.
+        id: u16,
+    },
+    /// A link whose ports have a routing table of their own.
+    Vrf {
+        /// The table.
+        table: u32,
+    },
+}
+
+/// Modes of macvlan links.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum MacvlanMode {
+    #[default]
+    Bridge,
+    Private,
+    Vepa,
+    Passthru,
+}
+
+impl MacvlanMode {
+    /// By the names that `ip` and the reference plugin give them.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("bridge", Self::Bridge), ("private", Self::Private), ("vepa", Self::Vepa), ("passthru", Self::Passthru)];
+}
+
+/// Modes of ipvlan links.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum IpvlanMode {
+    #[default]
+    L2,
+    L3,
+    L3s,
+}
+
+impl IpvlanMode {
+    /// By the names that `ip` and the reference plugin give them.
+    pub const ALL: [(&'static str, Self); 3] = [("l2", Self::L2), ("l3", Self::L3), ("l3s", Self::L3s)];
+}
+
+impl LinkKind {
+    /// The kind's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Dummy => "dummy",
+            Self::Macvlan { .. } => "macvlan",
+            Self::Ipvlan { .. } => "ipvlan",
+            Self::Vlan { .. } => "vlan",
+            Self::Vrf { .. } => "vrf",
+        }
+    }
+
+    /// What tells it from others of its kind, in the words of `ip`.
+    #[must_use]
+    pub fn setting(&self) -> Option<String> {
+        fn name_of<T: PartialEq>(all: &[(&'static str, T)], mode: &T) -> &'static str {
+            all.iter().find(|(_, one)| one == mode).map_or("", |(name, _)| name)
+        }
+        match self {
+            Self::Dummy => None,
+            Self::Macvlan { mode, .. } => Some(format!("mode {}", name_of(&MacvlanMode::ALL, mode))),
+            Self::Ipvlan { mode } => Some(format!("mode {}", name_of(&IpvlanMode::ALL, mode))),
+            Self::Vlan { id } => Some(format!("id {id}")),
+            Self::Vrf { table } => Some(format!("table {table}")),
+        }
+    }
+}
+
+impl fmt::Display for LinkKind {
+    /// As `ip link add` takes it behind `type`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        self.setting().map_or(Ok(()), |setting| write!(f, " {setting}"))?;
+        match self {
+            Self::Macvlan { broadcast_queue: Some(length), .. } => write!(f, " bcqueuelen {length}"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How an address is added.

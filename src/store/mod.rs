@@ -33,7 +33,7 @@ mod record;
 pub use boot::BootId;
 pub use folder::IoError;
 pub use networks::{all, networks};
-pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, Shaped, State};
+pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, SandboxLink, Shaped, State};
 
 use self::{
     folder::{Folder, failed},

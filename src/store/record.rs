@@ -46,6 +46,9 @@ pub struct Record {
     /// Hardware address of the sandbox's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_mac: Option<Mac>,
+    /// The sandbox's link, when it has no end on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_link: Option<SandboxLink>,
     /// Addresses of the sandbox's end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpNet>,
@@ -138,6 +141,28 @@ impl HostLink {
     }
 }
 
+/// A link of a sandbox without an end on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SandboxLink {
+    /// It was made for it, and goes with it.
+    Made {
+        /// Its name until it got the interface's. Since then its alias is the owner's.
+        temporary: String,
+    },
+    /// It was the host's, and becomes that again.
+    Moved {
+        /// Its name on the host, and its alias in the sandbox.
+        name: String,
+        /// Its hardware address.
+        mac: Option<Mac>,
+        /// Its alias on the host.
+        alias: Option<String>,
+        /// It was up on the host.
+        up: bool,
+    },
+}
+
 /// Leases and where they lie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -173,6 +198,7 @@ impl Record {
             netns,
             host_link: None,
             sandbox_mac: None,
+            sandbox_link: None,
             addresses: Vec::new(),
             leases: None,
             tuned: None,

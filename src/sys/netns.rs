@@ -44,6 +44,24 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether nothing lies at the path: the namespace, or the process that named it, is gone.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        let gone = [nix::libc::ENOENT, nix::libc::ENOTDIR, nix::libc::ESRCH];
+        matches!(self, Self::Open { source, .. } if source.raw_os_error().is_some_and(|errno| gone.contains(&errno)))
+    }
+}
+
+/// The namespace of the calling thread, to move links to.
+///
+/// # Errors
+/// [`Error::Open`], when /proc is not mounted.
+pub fn own() -> Result<File, Error> {
+    let path = Path::new("/proc/thread-self/ns/net");
+    File::open(path).map_err(|source| Error::Open { path: path.into(), source })
+}
+
 /// What tells one namespace from another for as long as it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NetnsId {

@@ -7,14 +7,14 @@ use crate::{
         CniResult, Request, Verb,
         result::{Dns, IpConfig, Route},
     },
-    config::{Attachment, DelegateConfig, HostLocalConfig, IpamConfig, NativeConfig, NetworkConfig},
+    config::{Attachment, DelegateConfig, HostLocalConfig, IpamConfig, LinkConfig, NativeConfig, NetworkConfig},
     delegate::{self, Delegate, Subject, child},
     error::{Error, Result},
     ipam::{
         reservations::{Lease, REFERENCE_DATA_DIR, Reservations, Usage},
         resolv_conf,
     },
-    rtnl::Rtnl,
+    rtnl::{Rtnl, values::LinkKind},
     store::{Leases, Lock, Plugin, Record, Store},
 };
 
@@ -51,6 +51,24 @@ pub(super) fn find_plugin(request: &Request, native: &NativeConfig) -> Result<()
     Ok(())
 }
 
+/// What the chain made before an ipvlan that has no `ipam` of its own: it takes the addresses.
+fn earlier(config: &NetworkConfig, native: &NativeConfig) -> Result<Option<CniResult>> {
+    let takes = matches!(&native.link, Some(LinkConfig::Single(link)) if matches!(link.kind, LinkKind::Ipvlan { .. }));
+    match &config.prev_result {
+        Some(previous) if takes => Ok(Some(CniResult::from_json(previous, config.cni_version)?)),
+        _ => Ok(None),
+    }
+}
+
+/// The one link that the chain made before an ipvlan, which stands on it unless `master` says otherwise.
+pub(super) fn earlier_link(config: &NetworkConfig, native: &NativeConfig) -> Result<Option<String>> {
+    let Some(previous) = earlier(config, native)? else { return Ok(None) };
+    match &previous.interfaces[..] {
+        [one] => Ok(Some(one.name.clone())),
+        _ => Ok(None),
+    }
+}
+
 /// What a record must say before addresses are taken, so that a killed ADD can be undone.
 pub(super) fn announce(config: &NetworkConfig, native: &NativeConfig, record: &mut Record) {
     match &native.ipam {
@@ -74,7 +92,7 @@ pub(super) fn obtain(
     record: &mut Record,
 ) -> Result<Given> {
     let given = match &native.ipam {
-        None => Given::default(),
+        None => earlier(config, native)?.map(Given::from).unwrap_or_default(),
         Some(IpamConfig::Static(ipam)) => {
             let ip = |address, gateway| IpConfig { address, gateway, interface: None };
             let ips = ipam.addresses.iter().map(|one| ip(one.address, one.gateway)).collect();

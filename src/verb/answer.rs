@@ -44,7 +44,7 @@ pub(super) fn result(
             (vec![link, host_end], gateway.transpose()?)
         }
         Some(LinkConfig::Ptp(_)) => (vec![host_end], None),
-        None => (Vec::new(), None),
+        Some(LinkConfig::Single(_) | LinkConfig::HostDevice(_)) | None => (Vec::new(), None),
     };
     let interface = Some(before.len());
     Ok(CniResult {
@@ -59,7 +59,7 @@ pub(super) fn result(
 pub(super) fn amend(result: &mut CniResult, config: &NativeConfig, ifname: &str, ifb: Option<&HostLink>) {
     let tuned = config.tuning.as_ref().map(|tuning| tuning.link).unwrap_or_default();
     for own in result.interfaces.iter_mut().filter(|one| one.name == ifname && !one.sandbox.is_empty()) {
-        if let Some(mac) = tuned.mac.filter(|_| config.link.is_none()) {
+        if let Some(mac) = tuned.mac.filter(|_| !config.link.as_ref().is_some_and(LinkConfig::is_born_with_mac)) {
             own.mac = mac.to_string();
         }
         own.mtu = tuned.mtu.or(own.mtu);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     addresses::{self, Given},
     answer::{self, Made},
-    detach, holders, records,
+    detach, holders, inside, records,
     stages::{Stage, Stages},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     kernel::Ready,
     nft::{self, Nft},
     observe,
-    plan::{self, Attach, Step},
+    plan::{self, Attach, ObservedHost, Step},
     rtnl::{Link, Rtnl},
     store::{self, HostLink, Lock, Netns, Record, Shaped, State, Store},
     sys::netns::{NetnsId, Sandbox},
@@ -45,8 +45,10 @@ pub(super) fn attach(
     let lock = make_room(request, &store, &attachment, &rtnl)?;
     let netns = Netns { path: sandbox.path().into(), id: sandbox.id() };
     let mut record = Record::intent(&config.name, &attachment, netns, store.boot().clone());
-    if native.link.is_some() {
-        record.host_link = Some(host_link(&rtnl, config, &attachment)?);
+    if let Some(link) = &native.link {
+        if link.has_host_end() {
+            record.host_link = Some(host_link(&rtnl, config, &attachment)?);
+        }
         addresses::announce(config, native, &mut record);
     }
     store.write(&lock, &record)?;
@@ -91,12 +93,14 @@ impl Site<'_> {
         };
         let gateway_link = self.gateway_link(host_link.as_ref())?;
         let ifb = self.ifb()?;
+        let requested_mac = config.mac().or_else(|| native.configured_mac());
         let attach = Attach {
             config: native,
             ifname: &request.ifname,
             host_link: host_link.as_ref().map_or("", |link| &link.name),
             host_mac: host_link.as_ref().map_or_else(random_mac, |link| link.mac),
-            sandbox_mac: config.mac().or_else(|| native.configured_mac()).unwrap_or_else(random_mac),
+            sandbox_mac: requested_mac.unwrap_or_else(random_mac),
+            requested_mac,
             host_mtu: end.as_ref().map(|link| link.mtu),
             qdiscs: &qdiscs,
             bridge_mac: random_mac(),
@@ -107,13 +111,13 @@ impl Site<'_> {
             owner: record.owner(),
         };
         let ipv6 = given.ips.iter().any(|ip| ip.address.addr().is_ipv6());
-        let mut observed = stages.time(Stage::Observe, || observe::observe_host(rtnl, native, ipv6))?;
-        if let (true, Some(end)) = (native.link.is_none() && native.firewall.is_some(), &host_link) {
-            observed.port = rtnl.link(&end.name)?.and_then(|link| link.port);
-        }
+        let observed = stages.time(Stage::Observe, || self.observe(ipv6, host_link.as_ref()))?;
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
-        record.sandbox_mac = native.link.is_some().then_some(attach.sandbox_mac);
-        record.tuned = inside.as_ref().zip(native.tuning.as_ref()).map(|(link, tuning)| tuning.link.of(link));
+        record.sandbox_mac = native.link.as_ref().filter(|link| link.has_host_end()).map(|_| attach.sandbox_mac);
+        record.sandbox_link = inside::announced(native, &attach, observed.source.as_ref());
+        let device = observed.source.as_ref().filter(|_| matches!(native.link, Some(LinkConfig::HostDevice(_))));
+        let changed = inside.as_ref().or(device).zip(native.tuning.as_ref());
+        record.tuned = changed.map(|(link, tuning)| tuning.link.of(link));
         record.shaped = host_link
             .clone()
             .filter(|_| chained.is_some())
@@ -158,13 +162,30 @@ impl Site<'_> {
         Ok(Some(HostLink { name, mac: random_mac() }))
     }
 
+    fn observe(&self, ipv6: bool, host_link: Option<&HostLink>) -> Result<ObservedHost> {
+        let Self { request, config, native, sandbox, rtnl, .. } = *self;
+        let mut observed = observe::observe_host(rtnl, native, ipv6)?;
+        match (&native.link, host_link) {
+            (None, Some(end)) if native.firewall.is_some() => {
+                observed.port = rtnl.link(&end.name)?.and_then(|link| link.port);
+            }
+            (Some(link), None) if !link.has_host_end() => {
+                let earlier = addresses::earlier_link(config, native)?;
+                observed.source = observe::observe_source(rtnl, Some(sandbox), native, earlier.as_deref())?;
+                observed.taken = sandbox.run(|| Rtnl::open()?.link(&request.ifname))??.is_some();
+            }
+            _ => {}
+        }
+        Ok(observed)
+    }
+
     /// The link of the host by which it reaches the container; empty when there is none.
     fn gateway_link(&self, host_link: Option<&HostLink>) -> Result<String> {
         match (&self.native.link, host_link) {
             (Some(LinkConfig::Bridge(bridge)), _) => Ok(bridge.gateway_link()),
             (Some(LinkConfig::Ptp(_)), Some(end)) => Ok(end.name.clone()),
             (None, Some(end)) => observe::gateway_link(self.rtnl, &end.name),
-            (_, None) => Ok(String::new()),
+            (Some(LinkConfig::Single(_) | LinkConfig::HostDevice(_)), _) | (_, None) => Ok(String::new()),
         }
     }
 
@@ -225,7 +246,11 @@ fn make_room(request: &Request, store: &Store, attachment: &Attachment, rtnl: &R
     // What a later plugin of the chain did can be done anew; a link cannot. That of a sandbox that is gone may stand
     // for a moment.
     let complete = earlier.state == State::Added && !earlier.netns.is_gone();
-    if complete && earlier.host_link.as_ref().map_or(Ok(false), |link| stands(rtnl, link))? {
+    let stands = || match &earlier.host_link {
+        Some(link) => stands(rtnl, link),
+        None => inside::stands(&earlier),
+    };
+    if complete && stands()? {
         return Err(Error::AlreadyAttached {
             network: earlier.network,
             container_id: earlier.container_id,

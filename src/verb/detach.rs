@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{addresses, holders, limits};
+use super::{addresses, holders, inside, limits};
 use crate::{
     cni::Request,
     config::{Attachment, NativeConfig, NetworkConfig},
@@ -34,6 +34,7 @@ pub(super) fn detach(store: &Store, lock: Lock, record: &Record, path: &[PathBuf
     errors.extend(delete_host_link(record).err());
     errors.extend(limits::delete(record).err());
     restore_settings(record);
+    errors.extend(inside::undo(record).err());
     if errors.is_empty() {
         errors.extend(addresses::release(store, record, path).err());
     }

@@ -9,6 +9,7 @@ mod del;
 mod detach;
 mod gc;
 mod holders;
+mod inside;
 mod limits;
 mod loopback;
 mod records;

@@ -6,7 +6,7 @@ use crate::{
     config::{LinkConfig, Mode, NativeConfig, NetworkConfig},
     error::{Error, Result},
     kernel::{FeatureRef, Provision, provision},
-    plan,
+    observe, plan,
     rtnl::Rtnl,
 };
 
@@ -18,6 +18,7 @@ pub(super) fn status(request: &Request, config: &NetworkConfig) -> Result<()> {
     let mut reasons = kernel_reasons(config);
     if let Mode::Native(native) = &config.mode {
         reasons.extend(bridge_reason(native)?);
+        reasons.extend(parent_reason(native)?);
     }
     let limited = !reasons.is_empty() && has_attachments(config)?;
     match &config.mode {
@@ -49,6 +50,16 @@ fn bridge_reason(native: &NativeConfig) -> Result<Option<String>> {
     let Some(LinkConfig::Bridge(bridge)) = &native.link else { return Ok(None) };
     let link = Rtnl::open()?.link(&bridge.bridge)?;
     Ok(link.and_then(|link| plan::refuse_link(&link)).map(|error| error.to_string()))
+}
+
+/// The link that `master` names is not there.
+fn parent_reason(native: &NativeConfig) -> Result<Option<String>> {
+    let Some(LinkConfig::Single(single)) = &native.link else { return Ok(None) };
+    if single.parent.as_ref().is_none_or(|parent| parent.in_sandbox || parent.name.is_none()) {
+        return Ok(None);
+    }
+    let source = observe::observe_source(&Rtnl::open()?, None, native, None)?;
+    Ok(plan::refuse_parent(single, source.as_ref()).map(|error| error.to_string()))
 }
 
 fn has_attachments(config: &NetworkConfig) -> Result<bool> {

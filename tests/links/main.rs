@@ -5,6 +5,9 @@
 mod support;
 
 mod bridge;
+mod host_device;
 mod loopback;
+mod network;
 mod ptp;
 mod reference;
+mod single;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cni::{Verb, Version, mac::Mac},
-    config::{Attachment, IpamConfig, LinkConfig, LoaderName, LogLevel, Mode, NetworkConfig, Range, UnknownKey, Vlans},
+    config::{Attachment, IpamConfig, LoaderName, LogLevel, Mode, NetworkConfig, Range, UnknownKey, Vlans},
     kernel::feature::FeatureRef,
 };
 
@@ -172,26 +172,6 @@ fn who_builds_the_network() {
     let dhcp = mode("ipam", json!({ "type": "dhcp" }));
     let Some(IpamConfig::Exec { plugin_type }) = &native_of(&dhcp).ipam else { panic!() };
     assert_eq!(plugin_type, "dhcp");
-}
-
-#[test]
-fn the_kind_of_link_by_type_or_by_its_key() {
-    let link = |config: Value| native_of(&parse(&config).unwrap()).link.clone();
-    let ptp =
-        |config: Value| matches!(link(config), Some(LinkConfig::Ptp(ptp)) if ptp.ip_masq && ptp.mtu == Some(1300));
-    assert!(ptp(json!({ "name": "n", "type": "ptp", "ipMasq": true, "mtu": 1300 })));
-    assert!(ptp(json!({ "name": "n", "type": "groundwork", "link": "ptp", "ipMasq": true, "mtu": 1300 })));
-    assert!(ptp(json!({ "name": "n", "type": "ptp", "link": "ptp", "ipMasq": true, "mtu": 1300 })));
-    for config in [json!({ "name": "n", "type": "loopback", "ipam": {} }), json!({ "name": "n", "link": "loopback" })] {
-        assert_eq!(parse(&config).unwrap().mode, Mode::Loopback);
-    }
-    let error = |config: Value| parse(&config).unwrap_err().to_string();
-    let unknown = error(json!({ "name": "n", "link": "veth" }));
-    assert!(unknown.contains("`link` is \"veth\": expected bridge, ptp, loopback"), "{unknown}");
-    let two = error(json!({ "name": "n", "type": "ptp", "link": "bridge" }));
-    assert!(two.contains("`link` is \"bridge\": expected what `type` says already"), "{two}");
-    let small = json!({ "name": "n", "type": "ptp", "mtu": 1279, "ipam": { "type": "static", "addresses": [{ "address": "fd00::2/64" }] } });
-    assert!(error(small).contains("at least 1280"));
 }
 
 #[test]

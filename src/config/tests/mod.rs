@@ -5,6 +5,7 @@ mod chained;
 mod examples;
 mod exposure;
 mod lenient;
+mod links;
 mod meaning;
 mod properties;
 

@@ -1,0 +1,171 @@
+//! Links without an end elsewhere: making them, and where a link is and what it is called.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_route::link::{
+    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, InfoVrf, IpVlanMode, MacVlanMode,
+};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+
+use super::{
+    Error, Link, Rtnl,
+    values::{IpvlanMode, LinkKind, MacvlanMode},
+};
+use crate::cni::mac::Mac;
+
+/// A link to make.
+#[derive(Debug, Clone)]
+pub struct NewLink<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is.
+    pub kind: LinkKind,
+    /// Index of the link on which it stands.
+    pub parent: Option<u32>,
+    /// Its hardware address; the kernel's choice when None.
+    pub mac: Option<Mac>,
+    /// In bytes; the kernel's choice when None.
+    pub mtu: Option<u32>,
+}
+
+/// Where a link goes, and as what.
+#[derive(Debug, Clone)]
+pub struct Move<'a> {
+    /// Its new name.
+    pub name: &'a str,
+    /// What is written about it; nothing takes away what is there.
+    pub alias: &'a str,
+    /// It is set up there.
+    pub up: bool,
+}
+
+impl Rtnl {
+    /// Makes a link, down, here or in a sandbox.
+    ///
+    /// # Errors
+    /// EEXIST when the name is taken here; any other refusal.
+    pub fn create_link(&self, link: &NewLink<'_>, sandbox: Option<BorrowedFd<'_>>) -> Result<(), Error> {
+        let (kind, info) = info(link.kind);
+        let mut message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind).name(link.name);
+        if let Some(info) = info {
+            message = message.set_info_data(info);
+        }
+        if let Some(parent) = link.parent {
+            message = message.link(parent);
+        }
+        if let Some(mac) = link.mac {
+            message = message.address(mac.0.to_vec());
+        }
+        if let Some(mtu) = link.mtu {
+            message = message.mtu(mtu);
+        }
+        if let Some(sandbox) = sandbox {
+            message = message.setns_by_fd(sandbox.as_raw_fd());
+        }
+        let doing = || format!("ip link add {} type {}", link.name, link.kind);
+        self.run(self.handle.link().add(message.build()).execute(), doing)
+    }
+
+    /// Renames a link and writes about it, in one request.
+    ///
+    /// # Errors
+    /// EEXIST when the name is taken; EBUSY when the kernel renames only links that are down, and this is up.
+    pub fn rename_link(&self, link: &Link, to: &Move<'_>) -> Result<(), Error> {
+        self.rename(link, to, None)
+    }
+
+    /// Moves a link to another namespace, where it is renamed; it loses its addresses.
+    ///
+    /// # Errors
+    /// EEXIST when the name is taken there; EINVAL for a link that cannot leave its namespace.
+    pub fn move_link(&self, link: &Link, netns: BorrowedFd<'_>, to: &Move<'_>) -> Result<(), Error> {
+        self.rename(link, to, Some(netns))
+    }
+
+    fn rename(&self, link: &Link, to: &Move<'_>, netns: Option<BorrowedFd<'_>>) -> Result<(), Error> {
+        let mut message = LinkUnspec::new_with_index(link.index).name(to.name).alias(to.alias);
+        if to.up {
+            message = message.up();
+        }
+        if let Some(netns) = netns {
+            message = message.setns_by_fd(netns.as_raw_fd());
+        }
+        self.run(self.handle.link().set(message.build()).execute(), || {
+            let netns = if netns.is_some() { " netns NETNS" } else { "" };
+            format!("ip link set {}{netns} name {}", link.name, to.name)
+        })
+    }
+
+    /// Makes a link the port of another, or of none.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn set_master(&self, link: &Link, master: Option<&Link>) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(link.index).controller(master.map_or(0, |master| master.index));
+        self.run(self.handle.link().set(message.build()).execute(), || match master {
+            Some(master) => format!("ip link set {} master {}", link.name, master.name),
+            None => format!("ip link set {} nomaster", link.name),
+        })
+    }
+}
+
+fn info(kind: LinkKind) -> (InfoKind, Option<InfoData>) {
+    match kind {
+        LinkKind::Dummy => (InfoKind::Dummy, None),
+        LinkKind::Macvlan { mode, broadcast_queue } => {
+            let mode = match mode {
+                MacvlanMode::Bridge => MacVlanMode::Bridge,
+                MacvlanMode::Private => MacVlanMode::Private,
+                MacvlanMode::Vepa => MacVlanMode::Vepa,
+                MacvlanMode::Passthru => MacVlanMode::Passthrough,
+            };
+            let queue = broadcast_queue.map(InfoMacVlan::BcQueueLen);
+            let settings = [InfoMacVlan::Mode(mode)].into_iter().chain(queue).collect();
+            (InfoKind::MacVlan, Some(InfoData::MacVlan(settings)))
+        }
+        LinkKind::Ipvlan { mode } => {
+            let mode = match mode {
+                IpvlanMode::L2 => IpVlanMode::L2,
+                IpvlanMode::L3 => IpVlanMode::L3,
+                IpvlanMode::L3s => IpVlanMode::L3S,
+            };
+            (InfoKind::IpVlan, Some(InfoData::IpVlan(vec![InfoIpVlan::Mode(mode)])))
+        }
+        LinkKind::Vlan { id } => (InfoKind::Vlan, Some(InfoData::Vlan(vec![InfoVlan::Id(id)]))),
+        LinkKind::Vrf { table } => (InfoKind::Vrf, Some(InfoData::Vrf(vec![InfoVrf::TableId(table)]))),
+    }
+}
+
+/// The reverse of [`info`], as far as a link tells it.
+pub(super) fn detail(info: &InfoData) -> Option<LinkKind> {
+    match info {
+        InfoData::MacVlan(settings) => settings.iter().find_map(|setting| {
+            let mode = match setting {
+                InfoMacVlan::Mode(MacVlanMode::Bridge) => MacvlanMode::Bridge,
+                InfoMacVlan::Mode(MacVlanMode::Private) => MacvlanMode::Private,
+                InfoMacVlan::Mode(MacVlanMode::Vepa) => MacvlanMode::Vepa,
+                InfoMacVlan::Mode(MacVlanMode::Passthrough) => MacvlanMode::Passthru,
+                _ => return None,
+            };
+            Some(LinkKind::Macvlan { mode, broadcast_queue: None })
+        }),
+        InfoData::IpVlan(settings) => settings.iter().find_map(|setting| {
+            let mode = match setting {
+                InfoIpVlan::Mode(IpVlanMode::L2) => IpvlanMode::L2,
+                InfoIpVlan::Mode(IpVlanMode::L3) => IpvlanMode::L3,
+                InfoIpVlan::Mode(IpVlanMode::L3S) => IpvlanMode::L3s,
+                _ => return None,
+            };
+            Some(LinkKind::Ipvlan { mode })
+        }),
+        InfoData::Vlan(settings) => settings.iter().find_map(|setting| match setting {
+            InfoVlan::Id(id) => Some(LinkKind::Vlan { id: *id }),
+            _ => None,
+        }),
+        InfoData::Vrf(settings) => settings.iter().find_map(|setting| match setting {
+            InfoVrf::TableId(table) => Some(LinkKind::Vrf { table: *table }),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
