@@ -4,6 +4,7 @@ mod add;
 pub mod bandwidth;
 mod bridge;
 mod check;
+mod command;
 mod firewall;
 mod host_device;
 mod host_ports;
@@ -22,8 +23,9 @@ pub use self::{
     add::{Attach, ObservedHost, PlanError, plan_add, resolve},
     bridge::refuse_link,
     check::{Difference, Expected, ObservedAttachment, compare, is_route},
+    command::Script,
     host_ports::{follows, is_udp, misses},
     needs::needs,
     single::refuse_parent,
-    step::{Place, Script, Setting, Step},
+    step::{Place, Setting, Step},
 };
