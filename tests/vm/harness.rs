@@ -9,7 +9,7 @@ use crate::{
     initrd::{Initrd, Storage},
     kernels::{KERNELS, Kernel, Unpacked},
     machine::Boot,
-    report::Report,
+    report::{Report, Section},
 };
 
 /// Each way into the kernel, without groundwork: a netlink request, an ioctl, modprobe.
@@ -36,15 +36,46 @@ section modprobe/unloaded loaded
 section missing/run ip link add vm0 type macvlan
 ";
 
-/// One boot for each kernel, and that no feature is forgotten.
+type Check = fn() -> Result<(), String>;
+
+/// One boot for each kernel, and what needs one or none.
 pub(crate) fn trials() -> Vec<Trial> {
-    let known = || groundwork::kernel::feature::ALL.iter().map(|feature| feature.name);
+    let others: [(_, Check); 3] = [
+        ("every_feature_is_tried", every_feature_is_tried),
+        ("a_report_that_is_cut_is_no_report", a_report_that_is_cut_is_no_report),
+        ("a_guest_that_dies_is_noticed::boots", a_guest_that_dies_is_noticed),
+    ];
+    let others = others.map(|(name, check)| Trial::test(format!("harness::{name}"), move || Ok(check()?)));
+    others.into_iter().chain(KERNELS.iter().flat_map(on)).collect()
+}
+
+fn every_feature_is_tried() -> Result<(), String> {
     let tried = |name: &str| ALL.iter().chain(&[VRF]).any(|feature| feature.name == name);
-    let complete = Trial::test("harness::every_feature_is_tried", move || match known().find(|name| !tried(name)) {
+    match groundwork::kernel::feature::ALL.iter().find(|feature| !tried(feature.name)) {
         None => Ok(()),
-        Some(name) => Err(format!("{name} is in no list of feature.rs").into()),
-    });
-    std::iter::once(complete).chain(KERNELS.iter().flat_map(on)).collect()
+        Some(feature) => Err(format!("{} is in no list of feature.rs", feature.name)),
+    }
+}
+
+fn a_report_that_is_cut_is_no_report() -> Result<(), String> {
+    let whole = "@begin one\r\n|@end 0\r\n|@done\r\n!two\r\n@end 7\r\n@done\r\n";
+    let expected = Section { stdout: "@end 0\n@done\n".into(), stderr: "two\n".into(), status: 7 };
+    if *Report::parse(whole)?.section("one")? != expected {
+        return Err("what a step prints is taken for a mark".into());
+    }
+    let cuts = (0..whole.len() - "@done\r\n".len()).filter(|end| Report::parse(&whole[..*end]).is_ok());
+    match cuts.collect::<Vec<_>>()[..] {
+        [] => Ok(()),
+        ref cuts => Err(format!("cut at {cuts:?} it is still a report")),
+    }
+}
+
+fn a_guest_that_dies_is_noticed() -> Result<(), String> {
+    let boot = Boot::new(&KERNELS[0], "", "section last true\nexit 1".into(), |_, _| Ok(()));
+    match boot.report() {
+        Err(error) if error.contains("Kernel panic") && error.contains("the guest stopped after 1 steps") => Ok(()),
+        other => Err(format!("{other:?}")),
+    }
 }
 
 fn on(kernel: &'static Kernel) -> Vec<Trial> {

@@ -30,6 +30,13 @@ pub(crate) struct Boot {
 /// A boot takes seconds, on a machine with nothing else to do; one that hangs is ended after this.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// Words of a kernel in trouble.
+const COMPLAINTS: [&str; 4] = ["BUG:", "WARNING:", "Oops", "Kernel panic"];
+
+/// The kernel's command line. Its watchdogs would take a busy machine of ours for a fault of its own.
+const COMMAND_LINE: &str = "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nowatchdog \
+     rcupdate.rcu_cpu_stall_suppress=1";
+
 impl Boot {
     /// `plan` is shell, run after `lib.sh`; `fill` puts modules and programs into the root folder.
     pub(crate) fn new(
@@ -60,12 +67,13 @@ impl Boot {
         let read = |name| {
             fs::read(folder.path().join(name)).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
         };
-        let console = read("console");
-        let report = ended.and_then(|()| Report::parse(&read("report")));
-        match console.lines().find(|line| ["BUG:", "WARNING:", "Oops", "Kernel panic"].iter().any(|w| line.contains(w)))
-        {
-            Some(line) => Err(format!("the kernel complained: {line}\n{}", tail(&console))),
-            None => report.map_err(|e| format!("{e}\nconsole:\n{}", tail(&console))),
+        let (console, report) = (read("console"), Report::parse(&read("report")));
+        let complaint = console.lines().find(|line| COMPLAINTS.iter().any(|words| line.contains(words)));
+        let problems = [ended.err(), complaint.map(|line| format!("the kernel complained: {line}"))];
+        let problems: Vec<_> = problems.into_iter().flatten().chain(report.as_ref().err().cloned()).collect();
+        match (&problems[..], report) {
+            ([], Ok(report)) => Ok(report),
+            _ => Err(format!("{}\nconsole:\n{}", problems.join("\n"), tail(&console))),
         }
     }
 
@@ -80,7 +88,7 @@ impl Boot {
             .arg("-initrd")
             .arg(folder.join("initrd"))
             .arg("-append")
-            .arg(format!("console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off {}", self.options))
+            .arg(format!("{COMMAND_LINE} {}", self.options))
             .args(["-serial", &file("console"), "-serial", &file("report")])
             .stdin(Stdio::null())
             .spawn()
