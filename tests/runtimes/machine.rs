@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Where Debian's runtimes look for plugins; only those of [`Machine::install`] are there.
-pub(crate) const PLUGIN_FOLDER: &str = "/usr/lib/cni";
+const PLUGIN_FOLDER: &str = "/usr/lib/cni";
 /// This machine's address on the network outside.
 pub(crate) const UPLINK: &str = "192.0.2.1";
 /// Another machine, out there.
