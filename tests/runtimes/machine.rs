@@ -152,14 +152,15 @@ impl Machine {
         self.host.snapshot()
     }
 
-    /// What stands for an attachment: records, leases, host ends of links, elements of sets and maps.
+    /// What stands for an attachment: records, leases, host ends of links, elements of sets and maps, which name
+    /// it as "network/container/interface".
     pub(crate) fn attachments(&self) -> Vec<String> {
         let found = self.host.sh(
             "find /run/groundwork -type f '(' -path '*/attachments/*' -o -path '*/leases/[0-9a-f]*' ')' 2>/dev/null
              find /var/lib/cni -type f '(' -path '*/results/*' -o -path '*/networks/*/[0-9]*' ')'
              ip -o link show type veth | grep -v ' uplink@'
              ip -o link show type ifb
-             nft list ruleset | grep elements
+             nft list ruleset | grep -o 'comment \"[^\"]*/[^\"]*\"'
              true",
         );
         found.lines().map(Into::into).collect()
@@ -189,14 +190,16 @@ impl Machine {
         self.host.try_sh(&format!("ip netns exec outside busybox {}", wget(server)))
     }
 
-    /// Whether a datagram that the machine outside sends to this port comes to port 53 in that namespace, and the
-    /// answer back.
+    /// Whether a datagram that the machine outside sends to this port comes to port 53 in that namespace, and its
+    /// echo back.
     pub(crate) fn passes_datagrams(&self, netns: &str, port: u16) -> bool {
         let mut server = self.command("nsenter");
-        server.args([&format!("--net={netns}"), "timeout", "20", "socat", "UDP4-RECVFROM:53", "SYSTEM:echo pong"]);
+        server.args([&format!("--net={netns}"), "timeout", "20", "socat", "-t", "9", "UDP4-RECVFROM:53", "PIPE"]);
         let server = thread::spawn(move || run(&mut server, ""));
-        let client = format!("echo ping | ip netns exec outside socat -t 1 - UDP4:{UPLINK}:{port}");
-        let answered = eventually(PATIENCE, || self.host.try_sh(&client).stdout.trim() == "pong");
+        let client = format!(
+            "ip netns exec outside bash -c 'exec 3<>/dev/udp/{UPLINK}/{port}; echo ping >&3; timeout 5 dd bs=64 count=1 <&3'"
+        );
+        let answered = eventually(PATIENCE, || self.host.try_sh(&client).stdout.trim() == "ping");
         server.join().unwrap();
         answered
     }

@@ -4,7 +4,7 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::{
-    calls::Call,
+    calls::{Call, PLUGINS},
     image,
     machine::{Machine, OUTSIDE, OUTSIDE6, UPLINK, UPLINK6, address_in, until_done, wget, words},
     support::{Output, run},
@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("podman::starts_again", starts_again),
         trial("podman::builds_an_image", builds_an_image),
         trial("podman::creates_a_network", creates_a_network),
+        trial("podman::isolates_networks", isolates_networks),
     ]
 }
 
@@ -179,20 +180,25 @@ fn connects_and_disconnects() {
     });
 }
 
+/// What a firewall's reload takes comes back by podman's means, and by groundwork's.
 fn reloads() {
     let podman = Podman::new();
     podman.machine.network(&network("web", 31));
     podman.machine.leaves_nothing(|machine| {
         podman.serve("--name one -p 18080:80");
         let before = podman.address("one", "eth0", "10.210.31.1");
-        assert_eq!(podman.ask("one", OUTSIDE), UPLINK);
-        machine.host.sh("nft flush ruleset");
-        let lost = podman.try_say(&format!("exec one {}", wget(OUTSIDE)));
-        assert!(!lost.status.success(), "a container is masqueraded without rules: {lost:?}");
-        podman.say("network reload one");
-        assert_eq!(podman.address("one", "eth0", "10.210.31.1"), before);
-        assert_eq!(podman.ask("one", OUTSIDE), UPLINK);
-        assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
+        let reload = || podman.say("network reload one");
+        let repair = || machine.host.sh(&format!("{PLUGINS}/groundwork repair"));
+        for put_back in [&reload as &dyn Fn() -> String, &repair] {
+            assert_eq!(podman.ask("one", OUTSIDE), UPLINK);
+            machine.host.sh("nft flush ruleset");
+            let lost = podman.try_say(&format!("exec one {}", wget(OUTSIDE)));
+            assert!(!lost.status.success(), "a container is masqueraded without rules: {lost:?}");
+            put_back();
+            assert_eq!(podman.address("one", "eth0", "10.210.31.1"), before);
+            assert_eq!(podman.ask("one", OUTSIDE), UPLINK);
+            assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
+        }
         podman.say("rm -f -t 0 one");
     });
 }
@@ -268,10 +274,12 @@ fn ends_by_itself() {
     });
 }
 
-/// The list that podman writes, with groundwork under the names that are in it.
+/// The list that podman writes, with groundwork under the names that are in it, on a host that drops what it would
+/// forward, as Docker leaves it.
 fn creates_a_network() {
     let podman = Podman::new();
-    podman.machine.install(&["bridge", "portmap", "tuning"]).install_reference(&["firewall"]);
+    podman.machine.install(&["bridge", "portmap", "firewall", "tuning"]);
+    podman.machine.host.sh("iptables -P FORWARD DROP; ip6tables -P FORWARD DROP");
     podman.say("network create --ipv6 --subnet 10.210.33.0/24 --subnet fd10:210:33::/64 front");
     podman.machine.leaves_nothing(|machine| {
         podman.serve("--name one --network front -p 18080:80 --ip 10.210.33.33 --mac-address 02:00:00:00:00:21");
@@ -286,5 +294,26 @@ fn creates_a_network() {
         assert_eq!(machine.ask_from_outside(&format!("[{UPLINK6}]:18080")), OUTSIDE6);
         machine.ask("127.0.0.1:18080");
         podman.say("rm -f -t 0 one two");
+    });
+}
+
+/// Networks that podman isolates from each other.
+fn isolates_networks() {
+    let podman = Podman::new();
+    podman.machine.install(&["bridge", "portmap", "firewall", "tuning"]);
+    podman.say("network create --opt isolate=true --subnet 10.210.33.0/24 front");
+    podman.say("network create --opt isolate=true --subnet 10.210.34.0/24 back");
+    podman.machine.leaves_nothing(|machine| {
+        podman.serve("--name one --network front -p 18080:80");
+        podman.serve("--name two --network front");
+        podman.serve("--name apart --network back");
+        let (one, two) = (podman.address("one", "eth0", "10.210.33.1"), podman.address("two", "eth0", "10.210.33.1"));
+        assert_eq!(podman.ask("two", &one), two);
+        podman.address("apart", "eth0", "10.210.34.1");
+        let reached = podman.try_say(&format!("exec apart timeout 1 wget -q -O - http://{one}{}", image::PEER));
+        assert!(!reached.status.success(), "one network reaches another: {reached:?}");
+        assert_eq!(podman.ask("apart", OUTSIDE), UPLINK);
+        assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
+        podman.say("rm -f -t 0 one two apart");
     });
 }
