@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let mut stdin = Vec::new();
     let read = io::stdin().lock().take(STDIN_LIMIT).read_to_end(&mut stdin);
     let reply = match read {
-        Ok(_) => verb::answer(&vars, &stdin),
+        Ok(_) => verb::answer(&env::args_os().next().unwrap_or_default(), &vars, &stdin),
         Err(error) => verb::Reply::unreadable(&error),
     };
     answer(&reply.document, u8::from(reply.failed))

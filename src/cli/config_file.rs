@@ -48,6 +48,7 @@ pub(super) fn request() -> Request {
         ifname: "eth0".into(),
         args: crate::cni::CniArgs::default(),
         path: vec!["CNI_PATH".into()],
+        program: String::new(),
         netns_override: false,
     }
 }

@@ -130,7 +130,7 @@ impl Coded for ConfigError {
             Self::PrevResult(error) => error.code(),
             Self::Version { .. } | Self::VerbTooNew { .. } => code::INCOMPATIBLE_VERSION,
             Self::Argument { .. } | Self::UnknownArguments(_) | Self::NoPath { .. } => code::INVALID_ENVIRONMENT,
-            Self::Unsupported { .. } => code::UNSUPPORTED_FIELD,
+            Self::Unsupported { .. } | Self::NotServed { .. } => code::UNSUPPORTED_FIELD,
             Self::Conflict { .. } => code::INVALID_CONFIG,
         }
     }

@@ -1,6 +1,10 @@
 //! What a runtime asks: the environment, validated, without looking at the world.
 
-use std::{ffi::OsString, fmt, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use super::{CniArgs, Version, name};
 use crate::config::Attachment;
@@ -80,6 +84,8 @@ pub struct Request {
     pub args: CniArgs,
     /// `CNI_PATH`, split; empty folders are left out.
     pub path: Vec<PathBuf>,
+    /// The file name under which the plugin was called; empty when it is not known.
+    pub program: String,
     /// `CNI_NETNS_OVERRIDE` is 1 or true: the host's own namespace is allowed as sandbox.
     pub netns_override: bool,
 }
@@ -120,6 +126,13 @@ pub enum RequestError {
 }
 
 impl Request {
+    /// The same, of a plugin that was called by this path.
+    #[must_use]
+    pub fn called_as(self, path: &OsStr) -> Self {
+        let program = Path::new(path).file_name().and_then(OsStr::to_str).unwrap_or_default().to_owned();
+        Self { program, ..self }
+    }
+
     /// The attachment that it is about.
     #[must_use]
     pub fn attachment(&self) -> Attachment {
@@ -145,6 +158,7 @@ impl Request {
             netns: None,
             ifname: String::new(),
             args: CniArgs::default(),
+            program: String::new(),
             path: env.text("CNI_PATH")?.map(|path| split_path(&path)).unwrap_or_default(),
             netns_override: env
                 .raw("CNI_NETNS_OVERRIDE")

@@ -62,6 +62,17 @@ pub enum ConfigError {
         /// Its value, as JSON.
         value: String,
     },
+    /// It was called under the name of a plugin whose work it does not do.
+    #[error(
+        "`type` is \"{plugin_type}\", and groundwork does not do what a plugin of that name does: it can stand for {served}, \
+         or be called groundwork"
+    )]
+    NotServed {
+        /// The name.
+        plugin_type: String,
+        /// The names of those whose work it does.
+        served: String,
+    },
     /// Two keys that exclude each other.
     #[error("`{first}` and `{second}` exclude each other: {why}")]
     Conflict {

@@ -11,6 +11,14 @@ use crate::cni::{
     result::{Dns, Route},
 };
 
+/// Where the reference plugin host-local keeps its leases unless `dataDir` says otherwise.
+pub const REFERENCE_DATA_DIR: &str = "/var/lib/cni/networks";
+
+const STATIC: &str = "static";
+
+/// The reference plugins that give addresses, whose work is done here.
+pub(super) const PROGRAMS: [&str; 2] = ["host-local", STATIC];
+
 /// Who gives addresses.
 #[derive(Debug, Clone, PartialEq)]
 pub enum IpamConfig {
@@ -78,14 +86,42 @@ impl IpamConfig {
     ) -> Result<Option<Self>, ConfigError> {
         let Some(ipam) = root.object("ipam")?.filter(|ipam| !ipam.is_blank()) else { return Ok(None) };
         let plugin = ipam.require("type", plugin_name(&ipam)?, "host-local, static, or an IPAM plugin's name")?;
-        let config = match plugin.as_str() {
-            "host-local" => Self::HostLocal(HostLocalConfig::read(&ipam, requests, unknown)?),
-            "static" => Self::Static(StaticConfig::read(&ipam, requests, unknown)?),
-            // Its keys are its own.
-            _ => return Ok(Some(Self::Exec { plugin_type: plugin })),
+        if PROGRAMS.contains(&plugin.as_str()) {
+            return Self::read_own(&plugin, &ipam, requests, unknown).map(Some);
+        }
+        Ok(Some(Self::Exec { plugin_type: plugin })) // its keys are its own
+    }
+
+    /// `ipam` of one of [`PROGRAMS`].
+    fn read_own(
+        plugin: &str,
+        ipam: &Object<'_>,
+        requests: &Requests<'_>,
+        unknown: &mut Vec<UnknownKey>,
+    ) -> Result<Self, ConfigError> {
+        let config = if plugin == STATIC {
+            Self::Static(StaticConfig::read(ipam, requests, unknown)?)
+        } else {
+            Self::HostLocal(HostLocalConfig::read(ipam, requests, unknown)?)
         };
-        unknown.extend(ipam.unread(&["name"]));
-        Ok(Some(config))
+        unknown.extend(ipam.unread(&["name", "type"]));
+        Ok(config)
+    }
+
+    /// As the plugin of that name reads the configuration of the plugin that called it: leases lie where that plugin's
+    /// lie.
+    pub(super) fn read_for_another(
+        plugin: &str,
+        root: &Object<'_>,
+        requests: &Requests<'_>,
+        unknown: &mut Vec<UnknownKey>,
+    ) -> Result<Self, ConfigError> {
+        let ipam = root.require("ipam", root.object("ipam")?, "what addresses to give")?;
+        let mut config = Self::read_own(plugin, &ipam, requests, unknown)?;
+        if let Self::HostLocal(config) = &mut config {
+            config.data_dir.get_or_insert_with(|| REFERENCE_DATA_DIR.into());
+        }
+        Ok(config)
     }
 }
 

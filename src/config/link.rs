@@ -44,6 +44,11 @@ impl Kind {
         ("loopback", Self::Loopback),
     ];
 
+    /// The names of all kinds.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(|(name, _)| name)
+    }
+
     fn named(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, kind)| kind)
     }

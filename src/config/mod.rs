@@ -73,6 +73,9 @@ pub struct NetworkConfig {
     pub name: String,
     /// `type`: the name under which the runtime called us; empty when absent.
     pub plugin_type: String,
+    /// Called by another plugin to give addresses: under which name, `host-local` or `static`. The configuration is
+    /// that plugin's then, and of it only `ipam` counts.
+    pub as_ipam: Option<&'static str>,
     /// What the kernel must do and how modules are loaded.
     pub kernel: KernelConfig,
     /// Where logs go.
@@ -102,9 +105,13 @@ pub struct NetworkConfig {
 }
 
 impl NetworkConfig {
-    /// The plugin's type when it works on a link that an earlier plugin of the chain made; None when it makes the link.
+    /// The plugin's type when it does not make the link: an earlier plugin of the chain did, or the one that asks it for
+    /// addresses will. None when it makes the link.
     #[must_use]
     pub fn chained_type(&self) -> Option<&str> {
+        if self.as_ipam.is_some() {
+            return self.as_ipam;
+        }
         match &self.mode {
             Mode::Native(native) if native.link.is_none() => Some(&self.plugin_type),
             Mode::Chained if native::is_later_plugin(&self.plugin_type) => Some(&self.plugin_type),

@@ -4,7 +4,7 @@ use super::{
     BandwidthConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig, TuningConfig, bandwidth,
     bridge::{MTU_IPV6, read_dns},
     firewall, host_ports,
-    ipam::Requests,
+    ipam::{PROGRAMS, Requests},
     link::Kind,
     tuning,
 };
@@ -34,6 +34,24 @@ pub struct NativeConfig {
 }
 
 impl NativeConfig {
+    /// Addresses for another plugin, and nothing else.
+    pub(super) fn of_ipam(
+        plugin: &str,
+        root: &Object<'_>,
+        requests: &Requests<'_>,
+        unknown: &mut Vec<UnknownKey>,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
+            link: None,
+            ipam: Some(IpamConfig::read_for_another(plugin, root, requests, unknown)?),
+            dns: Dns::default(),
+            host_ports: None,
+            firewall: None,
+            tuning: None,
+            bandwidth: None,
+        })
+    }
+
     /// None when the configuration asks for nothing that is built here.
     pub(super) fn read(
         root: &Object<'_>,
@@ -75,9 +93,26 @@ impl NativeConfig {
     }
 }
 
+/// The plugins that work on a link that an earlier one of the chain made.
+const LATER: [&str; 4] = [host_ports::PLUGIN, firewall::PLUGIN, tuning::PLUGIN, bandwidth::PLUGIN];
+
+/// Refuses to be a plugin that it is not: the next in the chain would find nothing done.
+pub(super) fn refuse_unserved(root: &Object<'_>) -> Result<(), ConfigError> {
+    let plugin_type = root.string("type")?.unwrap_or_default();
+    if plugin_type.is_empty()
+        || plugin_type.starts_with("groundwork")
+        || is_later_plugin(plugin_type)
+        || Kind::names().any(|name| name == plugin_type)
+    {
+        return Ok(());
+    }
+    let served: Vec<_> = Kind::names().chain(LATER).chain(PROGRAMS).collect();
+    Err(ConfigError::NotServed { plugin_type: plugin_type.to_owned(), served: served.join(", ") })
+}
+
 /// Whether the configuration of such a plugin is for what works on a link that an earlier one of the chain made.
 pub(super) fn is_later_plugin(plugin_type: &str) -> bool {
-    [host_ports::PLUGIN, firewall::PLUGIN, tuning::PLUGIN, bandwidth::PLUGIN].contains(&plugin_type)
+    LATER.contains(&plugin_type)
 }
 
 impl NativeConfig {

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use super::{
     ArgsConfig, Attachment, ConfigError, DelegateConfig, IpamConfig, KernelConfig, LogConfig, Mode, NativeConfig,
     NetworkConfig, RuntimeConfig,
-    ipam::{Requests, argument},
+    ipam::{self, Requests, argument},
     keys::{KNOWN_ELSEWHERE, absolute_path},
     link::Kind,
-    repeated,
+    native, repeated,
     runtime::{MAC, RuntimeKeys},
 };
 use crate::cni::{
@@ -44,8 +44,9 @@ impl NetworkConfig {
             unknown: config.unknown_keys,
         } = sections.take(body)?;
         config.check_path(request)?;
-        if sections.flaws.is_empty() {
-            config.unknown_keys.extend(root.unread(KNOWN_ELSEWHERE)); // else reading stopped before some of them
+        // Else reading stopped before some of them, or they are another plugin's.
+        if sections.flaws.is_empty() && config.as_ipam.is_none() {
+            config.unknown_keys.extend(root.unread(KNOWN_ELSEWHERE));
         }
         config.flaws = sections.flaws;
         config.raw = map;
@@ -66,6 +67,7 @@ impl NetworkConfig {
             cni_version,
             name: root.require("name", name, "the network's name")?,
             plugin_type: plugin_name(root)?.unwrap_or_default(),
+            as_ipam: ipam::PROGRAMS.into_iter().find(|name| *name == request.program),
             kernel: KernelConfig::default(),
             log: LogConfig::default(),
             mode: Mode::default(),
@@ -144,6 +146,12 @@ impl Body {
         let keys = RuntimeKeys::open(root)?;
         let requests = Requests { verb: request.verb, version, env: &request.args, keys: &keys };
         let mut body = Self { runtime: RuntimeConfig::read(&keys)?, args: ArgsConfig::read(&keys)?, ..Self::default() };
+        if let Some(plugin) = ipam::PROGRAMS.into_iter().find(|name| *name == request.program) {
+            refuse_unknown_arguments(request)?;
+            let native = NativeConfig::of_ipam(plugin, root, &requests, &mut body.unknown)?;
+            return Ok(Self { mode: Mode::Native(Box::new(native)), ..body });
+        }
+        native::refuse_unserved(root)?;
         body.mode = match DelegateConfig::read(root)? {
             Some(delegate) => Mode::Delegate(delegate),
             None => match Kind::read(root)? {

@@ -15,13 +15,11 @@ pub use super::{
     lease_folder::Holder,
     ranges::Lease,
 };
+pub use crate::config::ipam::REFERENCE_DATA_DIR;
 use crate::{
     config::{Attachment, RangeSet},
     store::{self, BootId, IoError, Lock, Store, folder::Folder},
 };
-
-/// Where the reference plugin host-local keeps its leases unless `dataDir` says otherwise.
-pub const REFERENCE_DATA_DIR: &str = "/var/lib/cni/networks";
 
 const LEASES: &str = "leases";
 
@@ -283,6 +281,20 @@ impl Reservations {
     /// A file operation that failed.
     pub fn owners(&self) -> Result<Vec<Attachment>, Error> {
         Ok(self.leases.owners()?)
+    }
+
+    /// Every attachment that holds an address, by what the leases say. Reads them all.
+    ///
+    /// # Errors
+    /// A file operation that failed.
+    pub fn holders(&self) -> Result<BTreeSet<Attachment>, Error> {
+        let mut holders = BTreeSet::new();
+        for address in self.leases.held()? {
+            if let Some(Holder::Attachment(owner)) = self.leases.holder(address)? {
+                holders.insert(owner);
+            }
+        }
+        Ok(holders)
     }
 
     /// How full each set is. Lists the folder.

@@ -229,7 +229,7 @@ impl Store {
     ) -> Result<Option<Lock>, Error> {
         let Some(lock) = self.try_lock(attachment)? else { return Ok(None) };
         let Some(record) = self.read(attachment)? else { return Ok(None) };
-        let gone = record.netns.is_gone() && !record.host_link.as_ref().is_some_and(link_lives);
+        let gone = record.is_gone() && !record.host_link.as_ref().is_some_and(link_lives);
         Ok((record.boot_id != self.boot || gone).then_some(lock))
     }
 

@@ -110,6 +110,13 @@ impl Netns {
     pub fn is_gone(&self) -> bool {
         NetnsId::at(&self.path) != Some(self.id)
     }
+
+    /// As [`Netns::is_gone`], for who must not be wrong: a path below /proc ends with a process, which need not be the
+    /// container's last, and of a path that never led to a namespace nothing is known.
+    #[must_use]
+    pub fn is_gone_for_good(&self) -> bool {
+        self.id != NetnsId::UNKNOWN && !self.path.starts_with("/proc") && self.is_gone()
+    }
 }
 
 /// A link of the host.
@@ -211,6 +218,15 @@ impl Record {
             delegate: None,
             result: None,
         }
+    }
+
+    /// Nothing of it lives, as far as its sandbox tells: an address is given again only for good reason.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        if self.leases.is_some() && self.host_link.is_none() {
+            return self.netns.is_gone_for_good();
+        }
+        self.netns.is_gone()
     }
 
     /// Whose record it is.

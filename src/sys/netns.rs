@@ -72,6 +72,9 @@ pub struct NetnsId {
 }
 
 impl NetnsId {
+    /// Of nothing that could be looked at.
+    pub const UNKNOWN: Self = Self { dev: 0, ino: 0 };
+
     /// The identity of what lies at a path, without opening it; None when nothing does.
     #[must_use]
     pub fn at(path: &Path) -> Option<Self> {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    attach, loopback,
+    attach, ipam, loopback,
     stages::{Stage, Stages},
 };
 
@@ -28,6 +28,7 @@ pub(super) fn add(request: &Request, config: &NetworkConfig, stages: &Stages) ->
             let added = stages.time(Stage::Delegate, || plugin.add(&child::config(config, &inner.config)))?;
             Ok(pass_on(&added.document, config.cni_version)?)
         }
+        Mode::Native(native) if config.as_ipam.is_some() => ipam::add(request, config, native),
         Mode::Native(native) => attach::attach(request, config, native, &ready, stages),
         Mode::Loopback => loopback::add(request, config),
     }

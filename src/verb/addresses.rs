@@ -7,7 +7,10 @@ use crate::{
         CniResult, Request, Verb,
         result::{Dns, IpConfig, Route},
     },
-    config::{Attachment, DelegateConfig, HostLocalConfig, IpamConfig, LinkConfig, NativeConfig, NetworkConfig},
+    config::{
+        Attachment, DelegateConfig, HostLocalConfig, IpamConfig, LinkConfig, NativeConfig, NetworkConfig,
+        StaticAddress, StaticConfig,
+    },
     delegate::{self, Delegate, Subject, child},
     error::{Error, Result},
     ipam::{
@@ -18,7 +21,7 @@ use crate::{
     store::{Leases, Lock, Plugin, Record, Store},
 };
 
-use super::attach;
+use super::{attach, records};
 
 /// What an IPAM gave.
 #[derive(Debug, Default)]
@@ -31,6 +34,13 @@ pub(super) struct Given {
 impl From<CniResult> for Given {
     fn from(result: CniResult) -> Self {
         Self { ips: result.ips, routes: result.routes, dns: result.dns }
+    }
+}
+
+impl From<&StaticConfig> for Given {
+    fn from(ipam: &StaticConfig) -> Self {
+        let ip = |one: &StaticAddress| IpConfig { address: one.address, gateway: one.gateway, interface: None };
+        Self { ips: ipam.addresses.iter().map(ip).collect(), routes: ipam.routes.clone(), dns: ipam.dns.clone() }
     }
 }
 
@@ -93,11 +103,7 @@ pub(super) fn obtain(
 ) -> Result<Given> {
     let given = match &native.ipam {
         None => earlier(config, native)?.map(Given::from).unwrap_or_default(),
-        Some(IpamConfig::Static(ipam)) => {
-            let ip = |address, gateway| IpConfig { address, gateway, interface: None };
-            let ips = ipam.addresses.iter().map(|one| ip(one.address, one.gateway)).collect();
-            Given { ips, routes: ipam.routes.clone(), dns: ipam.dns.clone() }
-        }
+        Some(IpamConfig::Static(ipam)) => ipam.into(),
         Some(IpamConfig::HostLocal(ipam)) => {
             let leases = lease(store, rtnl, ipam, &record.attachment())?;
             if let Some(noted) = &mut record.leases {
@@ -201,7 +207,7 @@ pub(super) fn lost(store: &Store, record: &Record) -> Result<Vec<(std::net::IpAd
 pub(super) fn unavailable(request: &Request, config: &NetworkConfig, native: &NativeConfig) -> Result<Vec<String>> {
     match &native.ipam {
         Some(IpamConfig::HostLocal(ipam)) => {
-            let store = Store::existing(&config.state_dir, &config.name)?;
+            let store = records::existing(config)?;
             let data_dir = ipam.data_dir.as_deref();
             let Some(reservations) = Reservations::existing(store.as_ref(), &config.name, data_dir)? else {
                 return Ok(Vec::new());

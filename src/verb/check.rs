@@ -1,6 +1,6 @@
 //! CHECK: the attachment as it was left against the attachment as it is.
 
-use super::{addresses, attach, loopback, records};
+use super::{addresses, attach, ipam, loopback, records};
 use crate::{
     cni::{
         CniResult, Request, Version,
@@ -20,6 +20,7 @@ pub(super) fn check(request: &Request, config: &NetworkConfig) -> Result<()> {
         Mode::Chained => Ok(()),
         Mode::Loopback => loopback::check(request),
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
+        Mode::Native(native) if config.as_ipam.is_some() => ipam::check(request, config, native),
         Mode::Native(native) => check_native(request, config, native),
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
     }
     let store = records::existing(config)?;
     let had_record = match &store {
-        Some(store) => del_recorded(store, request)?,
+        Some(store) => del_recorded(store, request, config)?,
         None => false,
     };
     match &config.mode {
@@ -35,11 +35,15 @@ pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
 }
 
 /// Takes away what the record names; false when there is none that can be read.
-fn del_recorded(store: &Store, request: &Request) -> Result<bool> {
+fn del_recorded(store: &Store, request: &Request, config: &NetworkConfig) -> Result<bool> {
     let attachment = request.attachment();
     let Some(lock) = store.lock_existing(&attachment)? else { return Ok(false) };
     match store.read(&attachment) {
-        Ok(Some(record)) => detach::detach(store, lock, &record, &request.path).map(|()| true),
+        Ok(Some(record)) => {
+            // Or the reference plugin gave back what we gave, and gave something else since.
+            let is_all = config.as_ipam.is_none() || addresses::lost(store, &record)?.is_empty();
+            detach::detach(store, lock, &record, &request.path).map(|()| is_all)
+        }
         // Begun and killed before anything was touched, or what it said was lost.
         Ok(None) => detach::detach_garbled(store, lock).map(|()| false),
         Err(error @ store::Error::Garbled { .. }) => {

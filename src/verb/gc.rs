@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{addresses, attach, detach, records};
+use super::{addresses, attach, detach, ipam, records};
 use crate::{
     cni::Request,
     config::{Attachment, Mode, NativeConfig, NetworkConfig},
@@ -27,7 +27,10 @@ pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
             if let Some(store) = records::existing(config)? {
                 errors = collect(request, config, Some(native), &store)?;
             }
-            errors.extend(sweep(config).err());
+            errors.extend(match config.as_ipam {
+                Some(_) => ipam::release_stale(config, native).err(),
+                None => sweep(config).err(),
+            });
             errors.extend(addresses::forward(request, config, native).err());
             Error::all(errors)
         }
@@ -99,6 +102,6 @@ fn used(config: &NetworkConfig) -> Result<HashSet<Element>> {
 pub(super) fn lives(rtnl: &Rtnl, record: &Record) -> bool {
     match &record.host_link {
         Some(link) => attach::stands(rtnl, link).unwrap_or(true),
-        None => !record.netns.is_gone(),
+        None => !record.is_gone(),
     }
 }

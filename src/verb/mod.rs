@@ -10,6 +10,7 @@ mod detach;
 mod gc;
 mod holders;
 mod inside;
+mod ipam;
 mod limits;
 mod loopback;
 mod records;
@@ -19,7 +20,11 @@ mod status;
 
 pub use self::repair::{Repaired, repair};
 
-use std::{ffi::OsString, fmt, io, time::Instant};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt, io,
+    time::Instant,
+};
 
 use serde_json::Value;
 
@@ -68,10 +73,11 @@ impl From<&ErrorDocument> for Reply {
     }
 }
 
-/// Answers one call of a runtime: environment and stdin in, document out.
-pub fn answer(vars: &dyn Fn(&str) -> Option<OsString>, stdin: &[u8]) -> Reply {
+/// Answers one call of a runtime: the path under which it was called, environment and stdin in, document out.
+pub fn answer(program: &OsStr, vars: &dyn Fn(&str) -> Option<OsString>, stdin: &[u8]) -> Reply {
     let version = Version::of_document(stdin);
-    let answered = Request::parse(vars).map_err(Error::from).and_then(|request| match request.verb {
+    let request = Request::parse(vars).map(|request| request.called_as(program));
+    let answered = request.map_err(Error::from).and_then(|request| match request.verb {
         Verb::Version => Ok(Some(cni::version::version_reply(stdin))),
         _ => NetworkConfig::parse(stdin, &request).map_err(Error::from).and_then(|config| {
             log::start(&config.log, vars);

@@ -95,5 +95,5 @@ pub(crate) fn send(host: &Host, plugin: &str, sandbox: &Sandbox<'_>, verb: &str,
         .env("CNI_IFNAME", &sandbox.ifname)
         .env("CNI_PATH", REFERENCE_PLUGINS)
         .envs(sandbox.env.iter().map(|(key, value)| (key, value)));
-    run(&mut command, &config.to_string())
+    run(&mut command, config.to_string())
 }

@@ -11,4 +11,6 @@ mod network;
 
 mod bandwidth;
 mod chain;
+mod ipam;
+mod names;
 mod tuning;

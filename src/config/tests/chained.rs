@@ -219,3 +219,22 @@ fn an_allow_list_of_expressions() {
     assert!(allow_list::check("", &config).unwrap_err().to_string().ends_with("allows none"));
     assert!(matches!(allow_list::check("(", &config), Err(AllowListError::Broken { .. })));
 }
+
+#[test]
+fn a_program_called_as_an_ipam_reads_nothing_else() {
+    let ipam = json!({ "type": "host-local", "subnet": "10.1.0.0/24" });
+    let theirs = json!({ "name": "n", "type": "macvlan", "master": "eth0", "mtu": 12, "ipam": ipam });
+    let called = |program: &str| {
+        let request = request(Verb::Add).called_as(std::ffi::OsStr::new(program));
+        parse_for(&theirs, &request)
+    };
+    let config = called("/opt/cni/bin/host-local").unwrap();
+    assert_eq!((config.as_ipam, config.chained_type()), (Some("host-local"), Some("host-local")));
+    assert_eq!(config.unknown_keys, []);
+    let leases = super::host_local_of(&config).data_dir.as_deref();
+    assert_eq!(leases, Some(std::path::Path::new("/var/lib/cni/networks")));
+    let refused = called("/opt/cni/bin/macvlan").unwrap_err();
+    assert!(refused.code() == 2 && refused.to_string().contains("`type` is \"macvlan\""), "{refused}");
+    let request = request(Verb::Del).called_as(std::ffi::OsStr::new("macvlan"));
+    assert!(parse_for(&theirs, &request).is_ok(), "DEL passes");
+}

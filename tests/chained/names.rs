@@ -1,0 +1,29 @@
+//! The name under which groundwork is called says what it is to do.
+
+use serde_json::json;
+
+use crate::{
+    chain::{send, under_name},
+    network::{Kernel, text},
+    support::Host,
+};
+
+#[test]
+fn a_name_that_is_not_served_is_refused() {
+    let host = Host::new();
+    let web = host.sandbox("web");
+    for name in ["flannel", "ipvlan", "my-plugin"] {
+        let plugin = under_name(&host, name);
+        let ipam = json!({ "type": "host-local", "subnet": "10.88.0.0/24" });
+        let config = json!({ "cniVersion": "1.0.0", "name": "net", "type": name, "master": "lo", "ipam": ipam });
+        let refused = send(&host, &plugin, &web, "ADD", &config).error();
+        assert_eq!(refused["code"], 2);
+        let says = format!("`type` is \"{name}\"");
+        assert!(text(&refused, "msg").contains(&says) && text(&refused, "msg").contains("tuning"), "{refused}");
+        assert_eq!((web.links(), host.links()), (vec!["lo".to_owned()], vec!["lo".to_owned()]));
+        send(&host, &plugin, &web, "DEL", &config).success("DEL");
+    }
+    let own = under_name(&host, "groundwork-2");
+    let config = json!({ "cniVersion": "1.0.0", "name": "net", "type": "groundwork-2", "bridge": "br0" });
+    send(&host, &own, &web, "ADD", &config).success("ADD");
+}
