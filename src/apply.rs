@@ -19,7 +19,7 @@ use crate::{
         Nft,
         ruleset::{Element, Family, Flow},
     },
-    plan::{self, Place, Step},
+    plan::{self, Place, Step, source_routing::RouteChange},
     rtnl::{
         self, Link, Move, NewLink, RouteEntry, Rtnl, VethPair,
         values::{MAIN_TABLE, STATIC},
@@ -120,6 +120,8 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
         | Step::AddAddress { .. }
         | Step::AddRoute { .. }
         | Step::ChangeLink { .. }
+        | Step::AddRule(_)
+        | Step::ChangeRoute { .. }
         | Step::AwaitDetection { .. } => {
             run_anywhere(step, rtnl, links)?;
         }
@@ -182,6 +184,15 @@ fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
         Step::AddRoute { link, route, src, .. } => {
             let entry = RouteEntry { src: *src, ..route_entry(route, links.named(rtnl, link)?.index) };
             unless(rtnl.add_route(&entry), Errno::EEXIST)?; // the kernel's own route of a subnet
+        }
+        Step::AddRule(rule) => rtnl.add_rule(rule)?,
+        Step::ChangeRoute { change, link, route } => {
+            let route = RouteEntry { oif: Some(links.named(rtnl, link)?.index), ..route.clone() };
+            match change {
+                RouteChange::Add => unless(rtnl.add_route(&route), Errno::EEXIST)?, // two say the same
+                RouteChange::Replace => rtnl.replace_route(&route)?,
+                RouteChange::Delete => rtnl.delete_route(&route)?,
+            }
         }
         Step::ChangeLink { link, settings } => rtnl.change(links.named(rtnl, link)?, settings)?,
         Step::AwaitDetection { link } => await_detection(rtnl, links.named(rtnl, link)?)?,

@@ -8,8 +8,11 @@ use crate::{
     config::{BridgeConfig, LinkConfig, NativeConfig, TuningConfig, allow_list},
     error::{Error, Result},
     nft::{Nft, socket::Base},
-    plan::{Expected, ObservedAttachment, ObservedHost},
-    rtnl::{Link, RouteEntry, Rtnl, values::ADVERTISED},
+    plan::{Expected, ObservedAttachment, ObservedHost, source_routing::ObservedRouting},
+    rtnl::{
+        Link, RouteEntry, Rtnl,
+        values::{ADVERTISED, MAIN_TABLE},
+    },
     sys::{netns::Sandbox, sysctl},
 };
 
@@ -76,6 +79,27 @@ pub fn ensure_allowed(tuning: &TuningConfig) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(Error::AllowListFile { source }),
     }
+}
+
+/// What routing by source address depends on: tables that are taken, and the routes by the container's link.
+///
+/// # Errors
+/// A refusal of rtnetlink; a sandbox that cannot be entered.
+pub fn routing(sandbox: &Sandbox, link: Option<&Link>) -> Result<ObservedRouting> {
+    sandbox.run(|| {
+        let rtnl = Rtnl::open()?;
+        let mut routing = ObservedRouting::default();
+        for ipv6 in [false, true] {
+            routing.tables.extend(rtnl.rules(ipv6)?.into_iter().map(|(_, table)| table));
+            let routes = rtnl.routes(ipv6)?;
+            routing.tables.extend(routes.iter().map(|route| route.table));
+            let by_link = |route: &RouteEntry| {
+                route.table == MAIN_TABLE && link.is_some_and(|link| route.oif == Some(link.index))
+            };
+            routing.routes.extend(routes.into_iter().filter(by_link));
+        }
+        Ok(routing)
+    })?
 }
 
 /// The container's link; None when it has none of that name.
@@ -205,6 +229,9 @@ fn observe_sandbox(expected: &Expected<'_>, ipv6: bool, observed: &mut ObservedA
         });
     }
     let Some(link) = rtnl.link(expected.ifname)? else { return Ok(()) };
+    if expected.source_routing.is_some() {
+        observed.rules = [rtnl.rules(false)?, rtnl.rules(true)?].concat();
+    }
     observed.addresses = rtnl.addresses(&link)?;
     observed.routes = routes(&rtnl, ipv6)?;
     observed.sandbox_link = Some(link);

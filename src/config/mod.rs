@@ -32,6 +32,7 @@ pub mod ptp;
 mod repeated;
 pub mod runtime;
 pub mod single;
+pub mod source_routing;
 #[cfg(test)]
 mod tests;
 pub mod tuning;
@@ -58,6 +59,7 @@ pub use self::{
     ptp::PtpConfig,
     runtime::{ArgsConfig, RuntimeConfig},
     single::{ParentConfig, SingleConfig},
+    source_routing::SourceRoutingConfig,
     tuning::{Sysctl, TuningConfig},
     vlans::Vlans,
 };

@@ -1,12 +1,13 @@
 //! A network that groundwork builds itself: the container's link, its addresses, and what is done with them.
 
 use super::{
-    BandwidthConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig, TuningConfig, bandwidth,
+    BandwidthConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig, SourceRoutingConfig,
+    TuningConfig, bandwidth,
     bridge::{MTU_IPV6, read_dns},
     firewall, host_ports,
     ipam::{PROGRAMS, Requests},
     link::Kind,
-    tuning,
+    source_routing, tuning,
 };
 use crate::cni::{
     json::{Object, UnknownKey},
@@ -29,6 +30,8 @@ pub struct NativeConfig {
     pub firewall: Option<FirewallConfig>,
     /// What is tuned in the container, when that is asked for.
     pub tuning: Option<TuningConfig>,
+    /// Routing by source address, when that is asked for.
+    pub source_routing: Option<SourceRoutingConfig>,
     /// Limits on bandwidth, when such are asked for.
     pub bandwidth: Option<BandwidthConfig>,
 }
@@ -48,6 +51,7 @@ impl NativeConfig {
             host_ports: None,
             firewall: None,
             tuning: None,
+            source_routing: None,
             bandwidth: None,
         })
     }
@@ -66,10 +70,12 @@ impl NativeConfig {
         let link = LinkConfig::read(root, kind, requests.keys.runtime.as_ref())?;
         let makes_link = link.is_some();
         let tuning = if is_for(tuning::PLUGIN) { TuningConfig::read(root, requests, makes_link)? } else { None };
+        let source_routing = if is_for(source_routing::PLUGIN) { SourceRoutingConfig::read(root)? } else { None };
         let bandwidth =
             if is_for(bandwidth::PLUGIN) { BandwidthConfig::read(root, requests.keys, unknown)? } else { None };
         let Some(link) = link else {
-            let later = Self { link, ipam: None, dns: Dns::default(), host_ports, firewall, tuning, bandwidth };
+            let (ipam, dns) = (None, Dns::default());
+            let later = Self { link, ipam, dns, host_ports, firewall, tuning, source_routing, bandwidth };
             return Ok(later.has_work().then_some(later));
         };
         let config = Self {
@@ -79,6 +85,7 @@ impl NativeConfig {
             host_ports,
             firewall,
             tuning,
+            source_routing,
             bandwidth,
         };
         let mtu = config.link.as_ref().and_then(LinkConfig::mtu);
@@ -94,7 +101,8 @@ impl NativeConfig {
 }
 
 /// The plugins that work on a link that an earlier one of the chain made.
-const LATER: [&str; 4] = [host_ports::PLUGIN, firewall::PLUGIN, tuning::PLUGIN, bandwidth::PLUGIN];
+const LATER: [&str; 5] =
+    [host_ports::PLUGIN, firewall::PLUGIN, tuning::PLUGIN, bandwidth::PLUGIN, source_routing::PLUGIN];
 
 /// Refuses to be a plugin that it is not: the next in the chain would find nothing done.
 pub(super) fn refuse_unserved(root: &Object<'_>) -> Result<(), ConfigError> {
@@ -124,7 +132,11 @@ impl NativeConfig {
 
     /// Whether there is anything to do on a link that an earlier plugin of the chain made.
     const fn has_work(&self) -> bool {
-        self.host_ports.is_some() || self.firewall.is_some() || self.tuning.is_some() || self.bandwidth.is_some()
+        self.host_ports.is_some()
+            || self.firewall.is_some()
+            || self.tuning.is_some()
+            || self.source_routing.is_some()
+            || self.bandwidth.is_some()
     }
 
     /// Whether what the container sends beyond its network is masqueraded.

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     bandwidth, bridge, firewall, host_device, host_ports, ptp, sandbox, single,
+    source_routing::{self, ObservedRouting},
     step::{Place, Setting, Step},
     tuning,
 };
@@ -69,6 +70,8 @@ pub struct ObservedHost {
     pub forwarding_v4: bool,
     /// `net.ipv6.conf.all.forwarding` is on.
     pub forwarding_v6: bool,
+    /// What the sandbox holds, where it is routed by source.
+    pub routing: ObservedRouting,
     /// Links with routes from routers' advertisements that they take only while the host does not forward.
     pub advertised: Vec<String>,
     /// The link on which the container's stands, or that becomes it.
@@ -96,6 +99,9 @@ pub enum PlanError {
     /// An earlier plugin of the chain made no link of that name.
     #[error("the container has no link {ifname}, which an earlier plugin of the chain should have made")]
     NoLink { ifname: String },
+    /// There is no address to route by.
+    #[error("routing by source needs an address, and the container's link {ifname} has none")]
+    NoSource { ifname: String },
     /// There is no link of the host whose traffic could be limited.
     #[error(
         "bandwidth cannot be limited: the container's link {ifname} is no end of a veth pair whose other end is on the host"
@@ -213,6 +219,9 @@ pub fn plan_add(
     }
     if let Some(config) = &attach.config.host_ports {
         host_ports::steps(config, &elements, attach.gateway_link, &mut steps);
+    }
+    if let Some(config) = &attach.config.source_routing {
+        source_routing::steps(attach, config, ips, &host.routing, &mut steps)?;
     }
     if let Some(config) = &attach.config.tuning {
         tuning::steps(attach, config, &mut steps)?;

@@ -9,6 +9,7 @@ use super::{
     bandwidth,
     bridge::{self, gateway_address},
     ptp, single,
+    source_routing::{self, SourceRouting},
     step::Setting,
     tuning,
 };
@@ -41,6 +42,8 @@ pub struct Expected<'a> {
     pub elements: &'a [Owned],
     /// Settings of the host, by their paths below /proc/sys, and their values.
     pub settings: &'a [(String, String)],
+    /// What routing by source did.
+    pub source_routing: Option<&'a SourceRouting>,
     /// Name of the ifb, where what the container sends is limited.
     pub ifb: &'a str,
 }
@@ -74,6 +77,8 @@ pub struct ObservedAttachment {
     pub broken_rules: Option<&'static str>,
     /// Values of the settings that are tuned, in the configuration's order; None for one that the kernel lacks.
     pub sysctls: Vec<Option<String>>,
+    /// Rules of routing, each with its source and its table.
+    pub rules: Vec<(Option<std::net::IpAddr>, u32)>,
     /// What limits what the host's end sends.
     pub shaper: Option<Shaper>,
     /// What limits what the ifb sends.
@@ -121,6 +126,9 @@ pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Di
     compare_sandbox(expected, observed, &mut found);
     if let Some(config) = &expected.config.tuning {
         tuning::compare(config, expected, observed, &mut found);
+    }
+    if let Some(done) = expected.source_routing {
+        source_routing::compare(done, expected, observed, &mut found);
     }
     if let Some(config) = &expected.config.bandwidth {
         bandwidth::compare(config, expected, observed, &mut found);
@@ -211,8 +219,9 @@ fn compare_sandbox(expected: &Expected<'_>, observed: &ObservedAttachment, found
         }
     }
     let own: Vec<Route> = expected.ips.iter().filter(|_| is_ptp).flat_map(ptp::routes).collect();
+    let moved = expected.source_routing.is_some();
     for route in own.iter().chain(expected.routes) {
-        if !observed.routes.iter().any(|entry| is_route(route, entry)) {
+        if !observed.routes.iter().any(|entry| is_route(route, entry) || (moved && is_moved(route, entry))) {
             let via = route.gw.map_or("present".into(), |gw| format!("via {gw}"));
             let others = observed.routes.iter().filter(|entry| entry.dst == route.dst);
             let others = list(others.filter_map(|entry| entry.gw.map(|gw| format!("via {gw}"))));
@@ -230,6 +239,11 @@ fn is_the_kernels(address: &IpNet) -> bool {
 fn connected(address: &IpNet, link: u32, routes: &[RouteEntry]) -> bool {
     address.prefix_len() == address.max_prefix_len()
         || routes.iter().any(|entry| entry.dst == address.trunc() && entry.gw.is_none() && entry.oif == Some(link))
+}
+
+/// Whether a route of the kernel is this one of a result, in another table.
+fn is_moved(route: &Route, entry: &RouteEntry) -> bool {
+    is_route(&Route { table: Some(entry.table), ..route.clone() }, entry)
 }
 
 /// Whether a route of the kernel is this one of a result.

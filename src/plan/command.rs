@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     host_ports::EndFlows,
+    source_routing::Entry,
     step::{Place, Step},
 };
 use crate::{cni::result::Route, nft::ruleset::gate::MARK};
@@ -25,6 +26,10 @@ impl fmt::Display for Step {
                 let nodad = if flags.nodad && matches!(address, IpNet::V6(_)) { " nodad" } else { "" };
                 let alone = if flags.no_prefix_route { " noprefixroute" } else { "" };
                 write!(f, "{}ip addr add {address} dev {link}{nodad}{alone}", Enter(*place))
+            }
+            Self::AddRule(rule) => write!(f, "{}ip rule add {rule}", Enter(Place::Sandbox)),
+            Self::ChangeRoute { change, link, route } => {
+                write!(f, "{}ip route {change} {}", Enter(Place::Sandbox), Entry(link, route))
             }
             Self::RenameLink { link, name, alias } => {
                 write!(f, "{}ip link set {link} name {name} alias {alias}", Enter(Place::Sandbox))

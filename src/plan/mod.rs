@@ -13,6 +13,7 @@ mod needs;
 mod ptp;
 mod sandbox;
 mod single;
+pub mod source_routing;
 mod step;
 mod tuning;
 

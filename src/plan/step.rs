@@ -4,10 +4,11 @@ use std::{borrow::Cow, fmt, net::IpAddr, ops::RangeInclusive};
 
 use ipnet::IpNet;
 
+use super::source_routing::RouteChange;
 use crate::{
     cni::{mac::Mac, result::Route},
     nft::ruleset::{Element, Owned},
-    rtnl::values::{AddressFlags, LinkKind, LinkSettings, PortFlags, Shaper},
+    rtnl::values::{AddressFlags, LinkKind, LinkSettings, PortFlags, RouteEntry, Shaper, SourceRule},
 };
 
 /// In which network namespace a step runs.
@@ -215,6 +216,17 @@ pub enum Step {
         /// The ifb's name.
         ifb: String,
     },
+    /// Let what is sent from an address of the sandbox go by a table.
+    AddRule(SourceRule),
+    /// Change a route of the sandbox.
+    ChangeRoute {
+        /// How.
+        change: RouteChange,
+        /// The outgoing link's name.
+        link: String,
+        /// The route.
+        route: RouteEntry,
+    },
     /// One nf_tables transaction.
     AddElements(Vec<Owned>),
     /// Make other programs' chains that drop what is forwarded let containers through.
@@ -236,7 +248,11 @@ impl Step {
             | Self::AddAddress { place, .. }
             | Self::CreateLink { place, .. }
             | Self::AddRoute { place, .. } => *place,
-            Self::RenameLink { .. } | Self::AwaitDetection { .. } | Self::ChangeLink { .. } => Place::Sandbox,
+            Self::RenameLink { .. }
+            | Self::AwaitDetection { .. }
+            | Self::ChangeLink { .. }
+            | Self::AddRule(_)
+            | Self::ChangeRoute { .. } => Place::Sandbox,
             _ => Place::Host,
         }
     }

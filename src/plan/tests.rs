@@ -41,6 +41,7 @@ fn network(bridge: &BridgeConfig) -> NativeConfig {
         host_ports: None,
         firewall: None,
         tuning: None,
+        source_routing: None,
         bandwidth: None,
     }
 }

@@ -4,6 +4,7 @@ mod address;
 mod link;
 mod qdisc;
 mod route;
+mod rule;
 mod single;
 pub mod values;
 mod vlan;

@@ -7,6 +7,7 @@ use netlink_packet_route::{
     AddressFamily,
     route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteScope, RouteType},
 };
+use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 
 use super::{Error, RouteEntry, Rtnl};
@@ -21,6 +22,26 @@ impl Rtnl {
             let via = route.gw.map(|gw| format!(" via {gw}")).unwrap_or_default();
             format!("ip route add {}{via}", route.dst)
         })
+    }
+
+    /// Adds a route in place of the one with its destination and metric.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn replace_route(&self, route: &RouteEntry) -> Result<(), Error> {
+        let request = self.handle.route().add(message(route)).replace();
+        self.run(request.execute(), || format!("ip route replace {}", route.dst))
+    }
+
+    /// Deletes a route; gone already is success.
+    ///
+    /// # Errors
+    /// Any refusal but ESRCH.
+    pub fn delete_route(&self, route: &RouteEntry) -> Result<(), Error> {
+        match self.run(self.handle.route().del(message(route)).execute(), || format!("ip route del {}", route.dst)) {
+            Err(error) if error.errno() == Some(Errno::ESRCH) => Ok(()),
+            done => done,
+        }
     }
 
     /// The unicast routes of one family, of every table.

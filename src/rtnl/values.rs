@@ -267,8 +267,23 @@ impl fmt::Display for PortFlags {
     }
 }
 
+/// A rule: what is sent from this address goes by this table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRule {
+    /// The address.
+    pub source: IpAddr,
+    /// The table.
+    pub table: u32,
+}
+
+impl fmt::Display for SourceRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from {} table {}", self.source, self.table)
+    }
+}
+
 /// A route, as asked for or as the kernel holds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteEntry {
     /// Destination.
     pub dst: IpNet,

@@ -14,6 +14,7 @@ use crate::{
     cni::mac::Mac,
     config::Attachment,
     nft::ruleset::{Element, Owned, Owner},
+    plan::source_routing::SourceRouting,
     rtnl::{Link, LinkSettings},
     sys::netns::NetnsId,
 };
@@ -58,6 +59,9 @@ pub struct Record {
     /// Settings of the sandbox's end as they were before they were changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuned: Option<LinkSettings>,
+    /// What routing by source changed in the sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_routing: Option<SourceRouting>,
     /// The host's link of which the traffic is limited, where another plugin made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shaped: Option<Shaped>,
@@ -209,6 +213,7 @@ impl Record {
             addresses: Vec::new(),
             leases: None,
             tuned: None,
+            source_routing: None,
             shaped: None,
             ifb: None,
             elements: Vec::new(),

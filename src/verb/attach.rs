@@ -18,7 +18,7 @@ use crate::{
     kernel::Ready,
     nft::{self, Nft},
     observe,
-    plan::{self, Attach, ObservedHost, Step},
+    plan::{self, Attach, ObservedHost, Step, source_routing::SourceRouting},
     rtnl::{Link, Rtnl},
     store::{self, HostLink, Lock, Netns, Record, Shaped, State, Store},
     sys::netns::{NetnsId, Sandbox},
@@ -111,13 +111,17 @@ impl Site<'_> {
             owner: record.owner(),
         };
         let ipv6 = given.ips.iter().any(|ip| ip.address.addr().is_ipv6());
-        let observed = stages.time(Stage::Observe, || self.observe(ipv6, host_link.as_ref()))?;
+        let mut observed = stages.time(Stage::Observe, || self.observe(ipv6, host_link.as_ref()))?;
+        if native.source_routing.is_some() {
+            observed.routing = observe::routing(self.sandbox, inside.as_ref())?;
+        }
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
         record.sandbox_mac = native.link.as_ref().filter(|link| link.has_host_end()).map(|_| attach.sandbox_mac);
         record.sandbox_link = inside::announced(native, &attach, observed.source.as_ref());
         let device = observed.source.as_ref().filter(|_| matches!(native.link, Some(LinkConfig::HostDevice(_))));
         let changed = inside.as_ref().or(device).zip(native.tuning.as_ref());
         record.tuned = changed.map(|(link, tuning)| tuning.link.of(link));
+        record.source_routing = SourceRouting::of(&steps);
         record.shaped = host_link
             .clone()
             .filter(|_| chained.is_some())

@@ -48,6 +48,7 @@ fn check_native(request: &Request, config: &NetworkConfig, native: &NativeConfig
         elements: &record.owned(),
         settings: &record.settings,
         ifb: named(record.ifb.as_ref()),
+        source_routing: record.source_routing.as_ref(),
     };
     let mut observed = observe::observe_attachment(&expected, &sandbox)?;
     observed.lost_leases = addresses::lost(&store, &record)?;

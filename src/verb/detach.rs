@@ -12,7 +12,7 @@ use crate::{
         ruleset::{Element, Family, Flow, Owner, PortName},
     },
     plan,
-    rtnl::Rtnl,
+    rtnl::{RouteEntry, Rtnl},
     store::{Lock, Record, Store},
     sys::netns::Sandbox,
 };
@@ -34,6 +34,7 @@ pub(super) fn detach(store: &Store, lock: Lock, record: &Record, path: &[PathBuf
     errors.extend(delete_host_link(record).err());
     errors.extend(limits::delete(record).err());
     restore_settings(record);
+    restore_routing(record);
     errors.extend(inside::undo(record).err());
     if errors.is_empty() {
         errors.extend(addresses::release(store, record, path).err());
@@ -86,6 +87,30 @@ fn restore_settings(record: &Record) {
     });
     if let Err(error) = restored {
         tracing::warn!(container = record.container_id, ifname = record.ifname, "settings are not as before: {error}");
+    }
+}
+
+/// Takes the rules away, and puts back what was moved to their tables, where the link stands: a sandbox that routes
+/// otherwise is no reason to fail.
+fn restore_routing(record: &Record) {
+    let Some(done) = record.source_routing.as_ref().filter(|_| !record.netns.is_gone()) else { return };
+    let restored = Sandbox::open(&record.netns.path).map_err(Error::from).and_then(|sandbox| {
+        sandbox.run(|| {
+            let rtnl = Rtnl::open()?;
+            done.rules.iter().try_for_each(|rule| rtnl.delete_rule(rule))?;
+            let Some(link) = rtnl.link(&record.ifname)? else { return Ok(()) };
+            let by_link = |route: &RouteEntry| RouteEntry { oif: Some(link.index), ..route.clone() };
+            // What is on the link first: next hops are found there.
+            let (far, near): (Vec<_>, Vec<_>) = done.removed.iter().partition(|route| route.gw.is_some());
+            for route in near.into_iter().chain(far) {
+                // Another plugin may have put it back, or taken what it needs.
+                _ = rtnl.add_route(&by_link(route));
+            }
+            Ok(done.added.iter().rev().try_for_each(|route| rtnl.delete_route(&by_link(route)))?)
+        })?
+    });
+    if let Err(error) = restored {
+        tracing::warn!(container = record.container_id, ifname = record.ifname, "routes are not as before: {error}");
     }
 }
 

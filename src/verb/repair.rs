@@ -123,7 +123,8 @@ fn repair_routes(record: &Record, repaired: &mut Repaired) -> Result<()> {
         return Ok(());
     };
     let routes = CniResult::from_json(result, Version::NEWEST)?.routes;
-    if routes.is_empty() {
+    // Those that routing by source moved are not missing.
+    if routes.is_empty() || record.source_routing.is_some() {
         return Ok(());
     }
     Sandbox::open(&record.netns.path)?.run(|| {

@@ -13,4 +13,5 @@ mod bandwidth;
 mod chain;
 mod ipam;
 mod names;
+mod sbr;
 mod tuning;

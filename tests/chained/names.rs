@@ -12,7 +12,7 @@ use crate::{
 fn a_name_that_is_not_served_is_refused() {
     let host = Host::new();
     let web = host.sandbox("web");
-    for name in ["flannel", "ipvlan", "my-plugin"] {
+    for name in ["flannel", "bond", "my-plugin"] {
         let plugin = under_name(&host, name);
         let ipam = json!({ "type": "host-local", "subnet": "10.88.0.0/24" });
         let config = json!({ "cniVersion": "1.0.0", "name": "net", "type": name, "master": "lo", "ipam": ipam });

@@ -223,7 +223,7 @@ fn an_allow_list_of_expressions() {
 #[test]
 fn a_program_called_as_an_ipam_reads_nothing_else() {
     let ipam = json!({ "type": "host-local", "subnet": "10.1.0.0/24" });
-    let theirs = json!({ "name": "n", "type": "macvlan", "master": "eth0", "mtu": 12, "ipam": ipam });
+    let theirs = json!({ "name": "n", "type": "flannel", "master": "eth0", "mtu": 12, "ipam": ipam });
     let called = |program: &str| {
         let request = request(Verb::Add).called_as(std::ffi::OsStr::new(program));
         parse_for(&theirs, &request)
@@ -233,8 +233,8 @@ fn a_program_called_as_an_ipam_reads_nothing_else() {
     assert_eq!(config.unknown_keys, []);
     let leases = super::host_local_of(&config).data_dir.as_deref();
     assert_eq!(leases, Some(std::path::Path::new("/var/lib/cni/networks")));
-    let refused = called("/opt/cni/bin/macvlan").unwrap_err();
-    assert!(refused.code() == 2 && refused.to_string().contains("`type` is \"macvlan\""), "{refused}");
-    let request = request(Verb::Del).called_as(std::ffi::OsStr::new("macvlan"));
+    let refused = called("/opt/cni/bin/flannel").unwrap_err();
+    assert!(refused.code() == 2 && refused.to_string().contains("`type` is \"flannel\""), "{refused}");
+    let request = request(Verb::Del).called_as(std::ffi::OsStr::new("flannel"));
     assert!(parse_for(&theirs, &request).is_ok(), "DEL passes");
 }

@@ -28,6 +28,7 @@ fn network(link: LinkConfig) -> NativeConfig {
         dns: Dns::default(),
         host_ports: None,
         firewall: None,
+        source_routing: None,
         tuning: None,
         bandwidth: None,
     }
