@@ -18,10 +18,10 @@ use crate::{
         resolv_conf,
     },
     rtnl::{Rtnl, values::LinkKind},
-    store::{Leases, Lock, Plugin, Record, Store},
+    store::{Leases, Plugin, Record, Store},
 };
 
-use super::{attach, records};
+use super::{reclaim::Reclaim, records};
 
 /// What an IPAM gave.
 #[derive(Debug, Default)]
@@ -127,13 +127,8 @@ pub(super) fn obtain(
 
 fn lease(store: &Store, rtnl: &Rtnl, ipam: &HostLocalConfig, owner: &Attachment) -> Result<Vec<Lease>> {
     let reservations = Reservations::open(store, ipam.data_dir.as_deref())?;
-    let mut dead = |holder: &Attachment| dead(store, rtnl, holder);
-    Ok(reservations.reserve(owner, &ipam.range_sets, &ipam.requested, &mut dead)?)
-}
-
-/// The lock of a holder that is dead for sure. One that cannot be asked about lives.
-fn dead(store: &Store, rtnl: &Rtnl, holder: &Attachment) -> Option<Lock> {
-    store.lock_if_dead(holder, |link| attach::stands(rtnl, link).unwrap_or(true)).ok().flatten()
+    let mut reclaim = Reclaim::new(store, rtnl);
+    Ok(reservations.reserve(owner, &ipam.range_sets, &ipam.requested, &mut |holder| reclaim.lock(holder))?)
 }
 
 fn name_servers(ipam: &HostLocalConfig) -> Result<Dns> {
@@ -217,7 +212,8 @@ pub(super) fn unavailable(request: &Request, config: &NetworkConfig, native: &Na
             if let (true, Some(store)) = (usage.iter().any(is_full), &store) {
                 // An ADD would take these back, too.
                 let rtnl = Rtnl::open()?;
-                if reservations.reclaim(&ipam.range_sets, &mut |holder| dead(store, &rtnl, holder))? > 0 {
+                let mut reclaim = Reclaim::new(store, &rtnl);
+                if reservations.reclaim(&ipam.range_sets, &mut |holder| reclaim.lock(holder))? > 0 {
                     usage = reservations.usage(&ipam.range_sets)?;
                 }
             }

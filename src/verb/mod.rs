@@ -13,6 +13,7 @@ mod inside;
 mod ipam;
 mod limits;
 mod loopback;
+mod reclaim;
 mod records;
 mod repair;
 mod stages;

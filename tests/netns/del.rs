@@ -192,3 +192,36 @@ fn without_our_table() {
     web.del(&single());
     assert_eq!((host.links(), host.sh("nft list ruleset")), (vec!["br0".into(), "lo".into()], String::new()));
 }
+
+/// The last address of the pool goes from a container that is gone to the next one. What the runtime then sends for the
+/// dead one takes nothing from its heir.
+#[test]
+fn of_the_dead_whose_address_has_an_heir() {
+    let small =
+        |masquerade: bool| with(&single(), json!({ "ipMasq": masquerade, "ipam": { "subnet": "10.88.0.0/30" } }));
+    for masquerade in [true, false] {
+        let host = Host::new();
+        let mut dead = host.sandbox("dead");
+        dead.add(&small(true));
+        host.sh("ip netns del dead; while ip link | grep -q veth; do sleep 0.02; done");
+        let heir = host.sandbox("heir");
+        let result = heir.add(&small(masquerade));
+        assert_eq!(result["ips"][0]["address"], "10.88.0.2/30");
+        let elements = |host: &Host| host.snapshot().mentions("element").len();
+        assert_eq!(
+            elements(&host),
+            if masquerade { 2 } else { 0 },
+            "of the dead one nothing may stay: {:?}",
+            host.snapshot().mentions("element")
+        );
+        heir.check(&small(masquerade), &result);
+        dead.netns = String::new();
+        dead.del(&small(true));
+        heir.check(&small(masquerade), &result);
+        heir.ping("10.88.0.1");
+        host.gc(&small(masquerade), &[("heir", "eth0")]).success("GC");
+        heir.check(&small(masquerade), &result);
+        heir.del(&small(masquerade));
+        assert_eq!((elements(&host), host.sh("ls /run/groundwork/net/attachments")), (0, String::new()));
+    }
+}
