@@ -83,16 +83,16 @@ fn bridge_steps(attach: &Attach<'_>, bridge: &BridgeConfig, host: &ObservedHost)
                 mtu: bridge.mtu,
                 vlan_filtering,
             });
-            steps.push(sysctl(Place::Host, Setting::conf("ipv6", name, "accept_ra"), "0", true));
         }
-        Some(link) => {
-            if vlan_filtering && !link.vlan_filtering {
-                steps.push(Step::FilterVlans { bridge: name.clone() });
-            }
-            if !link.up {
-                steps.push(Step::SetUp { place: Place::Host, link: name.clone() });
-            }
+        Some(link) if vlan_filtering && !link.vlan_filtering => {
+            steps.push(Step::FilterVlans { bridge: name.clone() });
         }
+        Some(_) => {}
+    }
+    // That it is up says that it takes no router's advertisement from a container.
+    if !host.bridge.as_ref().is_some_and(|link| link.up) {
+        steps.push(sysctl(Place::Host, Setting::conf("ipv6", name, "accept_ra"), "0", true));
+        steps.push(Step::SetUp { place: Place::Host, link: name.clone() });
     }
     if bridge.promisc_mode && !host.bridge.as_ref().is_some_and(|link| link.promisc) {
         steps.push(Step::SetPromisc { link: name.clone() });

@@ -90,7 +90,7 @@ impl fmt::Display for Create<'_> {
         match self.0 {
             Step::CreateBridge { name, mac, mtu, vlan_filtering } => {
                 let filtering = if *vlan_filtering { " vlan_filtering 1" } else { "" };
-                write!(f, "ip link add {name} address {mac}{} up type bridge{filtering}", Mtu(*mtu))
+                write!(f, "ip link add {name} address {mac}{} type bridge{filtering}", Mtu(*mtu))
             }
             Step::CreateVeth { host, host_mac, bridge, place, peer, peer_mac, mtu } => {
                 let mtu = Mtu(*mtu);

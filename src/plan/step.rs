@@ -47,7 +47,7 @@ impl fmt::Display for Setting {
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Make the bridge, up, unless somebody was faster.
+    /// Make the bridge, unless somebody was faster.
     CreateBridge {
         /// Its name.
         name: String,

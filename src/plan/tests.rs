@@ -101,8 +101,9 @@ fn first_container_of_a_dual_stack_network() {
     let config = BridgeConfig { ip_masq: true, mtu: Some(1400), ..bridge() };
     let script = planned(&config, &["10.1.0.2/24", "fd00::2/64"], &host).unwrap();
     let expected = [
-        "ip link add br0 address 02:03:00:00:00:00 mtu 1400 up type bridge",
+        "ip link add br0 address 02:03:00:00:00:00 mtu 1400 type bridge",
         "sysctl -w net.ipv6.conf.br0.accept_ra=0",
+        "ip link set br0 up",
         "ip addr add 10.1.0.1/24 dev br0",
         "ip addr add fd00::1/64 dev br0 nodad",
         "sysctl -w net.ipv4.ip_forward=1",
@@ -232,7 +233,7 @@ fn in_vlan(untagged: Option<u16>, trunk: &[std::ops::RangeInclusive<u16>]) -> Br
 #[test]
 fn a_vlan_has_a_gateway_of_its_own() {
     let config = in_vlan(Some(100), &[200..=210, 300..=300]);
-    let create = "ip link add br0 address 02:03:00:00:00:00 up type bridge vlan_filtering 1";
+    let create = "ip link add br0 address 02:03:00:00:00:00 type bridge vlan_filtering 1";
     let gateway = [
         "ip link add vethe88cdb46 address 02:03:00:00:00:01 master br0 up type veth \
          peer name br0.100 address 02:03:00:00:00:02",

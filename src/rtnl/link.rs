@@ -63,12 +63,12 @@ impl Rtnl {
         Ok(links.into_iter().map(Link::from).collect())
     }
 
-    /// Makes a bridge, up, its hardware address pinned so that no port changes it.
+    /// Makes a bridge, its hardware address pinned so that no port changes it.
     ///
     /// # Errors
     /// EEXIST when the name is taken; any other refusal.
     pub fn create_bridge(&self, name: &str, mac: Mac, mtu: Option<u32>, vlan_filtering: bool) -> Result<(), Error> {
-        let mut bridge = LinkBridge::new(name).address(mac.0.to_vec()).up();
+        let mut bridge = LinkBridge::new(name).down().address(mac.0.to_vec());
         if let Some(mtu) = mtu {
             bridge = bridge.mtu(mtu);
         }
