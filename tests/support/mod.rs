@@ -203,14 +203,19 @@ impl Sandbox<'_> {
     /// Sends a verb about this container to another plugin than the host's.
     #[track_caller]
     pub fn verb_of(&self, plugin: &Path, verb: &str, config: &Value) -> Output {
-        let mut command = self.host.plugin_command(plugin);
-        command
-            .env("CNI_COMMAND", verb)
-            .env("CNI_CONTAINERID", &self.container)
-            .env("CNI_NETNS", &self.netns)
-            .env("CNI_IFNAME", &self.ifname)
-            .envs(self.env.iter().map(|(key, value)| (key, value)));
-        run(&mut command, config.to_string())
+        run(self.host.plugin_command(plugin).envs(self.variables(verb)), config.to_string())
+    }
+
+    /// What a runtime sets for a verb about this container, but `CNI_PATH`.
+    pub fn variables(&self, verb: &str) -> Vec<(String, String)> {
+        let own = [
+            ("CNI_COMMAND", verb),
+            ("CNI_CONTAINERID", &self.container),
+            ("CNI_NETNS", &self.netns),
+            ("CNI_IFNAME", &self.ifname),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        own.into_iter().chain(self.env.iter().cloned()).collect()
     }
 
     /// ADD; returns the result, and panics with all that was said if it fails.
