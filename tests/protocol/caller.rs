@@ -192,6 +192,20 @@ pub(crate) fn guarded() -> Value {
         "runtimeConfig": { "portMappings": [
             { "hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1" },
             { "hostPort": 53, "containerPort": 53, "protocol": "udp" },
-        ] },
+        ], "bandwidth": { "ingressRate": 8000, "ingressBurst": 8000, "egressRate": 9000, "egressBurst": 9000 } },
+    })
+}
+
+/// A native network whose containers are tuned and held back.
+pub(crate) fn tuned() -> Value {
+    json!({
+        "cniVersion": "1.0.0", "name": "net1", "type": "groundwork", "bridge": "br0", "mtu": 1400,
+        "sysctl": { "net.ipv4.conf.IFNAME.arp_filter": "1" }, "mac": "02:42:ac:11:00:04", "promisc": true,
+        "allmulti": true, "txQLen": 500, "ingressRate": 8000, "ingressBurst": 8000, "egressRate": 9000, "egressBurst": 9000,
+        "ipam": { "type": "host-local", "subnet": "10.1.0.0/16" },
+        "args": { "cni": {
+            "sysctl": { "net.ipv4.conf.IFNAME.arp_ignore": "1" }, "mac": "02:42:ac:11:00:05", "promisc": false,
+            "allmulti": false, "txQLen": 600, "mtu": 1300,
+        } },
     })
 }

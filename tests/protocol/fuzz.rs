@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    caller::{Caller, Vars, chained, collecting, delegated, failure, fixed, guarded, native, vars},
+    caller::{Caller, Vars, chained, collecting, delegated, failure, fixed, guarded, native, tuned, vars},
     support::Output,
 };
 
@@ -134,7 +134,7 @@ fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
 /// The request of a seed.
 fn request(seed: u64) -> (Vars, Vec<u8>) {
     let mut random = Random(seed);
-    let corpus = [native(), fixed(), guarded(), chained(), delegated(), collecting()];
+    let corpus = [native(), fixed(), guarded(), tuned(), chained(), delegated(), collecting()];
     let mut document = random.one(&corpus).clone();
     for _ in 0..random.below(4) {
         change(&mut document, &mut random);

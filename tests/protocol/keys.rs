@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::caller::{
-    Caller, chained, collecting, delegated, failure, fixed, guarded, native, path, pointers, put, vars,
+    Caller, chained, collecting, delegated, failure, fixed, guarded, native, path, pointers, put, tuned, vars,
 };
 
 /// A value of each type, none of which a decoder of Go's would take for absent.
@@ -59,6 +59,11 @@ fn of_a_native_network() {
 #[test]
 fn of_vlans_host_ports_and_a_firewall() {
     assert!(each_key_is_refused(&Caller::new(), "ADD", &guarded()) > 90);
+}
+
+#[test]
+fn of_tuning_and_bandwidth() {
+    assert!(each_key_is_refused(&Caller::new(), "ADD", &tuned()) > 100);
 }
 
 #[test]

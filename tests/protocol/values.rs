@@ -3,15 +3,17 @@
 use serde_json::{Value, json};
 
 use crate::caller::{
-    Caller, chained, collecting, delegated, failure, fixed, guarded, native, path, pointers, put, vars,
+    Caller, chained, collecting, delegated, failure, fixed, guarded, native, path, pointers, put, tuned, vars,
 };
 
 /// A key, a value of the right type that cannot be, and the code.
 type Case = (&'static str, Value, u64);
 
 /// Keys whose every value of the right type can be: switches and free texts.
-const ANY_VALUE: [&str; 21] = [
+const ANY_VALUE: [&str; 23] = [
     "/isGateway",
+    "/promisc",
+    "/allmulti",
     "/preserveDefaultVlan",
     "/macspoofchk",
     "/portIsolation",
@@ -45,7 +47,7 @@ fn each_value_is_refused(config: &Value, verb: &str, cases: &[Case]) {
     }
     caller.untouched();
     let covered = |pointer: &String| {
-        let within = |(case, ..): &Case| *case == pointer || case.starts_with(&format!("{pointer}/"));
+        let within = |(case, ..): &Case| pointer.starts_with(case);
         ANY_VALUE.iter().any(|key| format!("{pointer}/").contains(&format!("{key}/"))) || cases.iter().any(within)
     };
     let is_leaf = |pointer: &str| config.pointer(pointer).is_some_and(|value| !value.is_object() && !value.is_array());
@@ -129,6 +131,39 @@ fn of_vlans_host_ports_and_a_firewall() {
             ("/runtimeConfig/portMappings/1/hostPort", json!(-1), 7),
             ("/runtimeConfig/portMappings/1/containerPort", Value::Null, 7),
             ("/runtimeConfig/portMappings/1/protocol", json!("UD"), 7),
+            ("/runtimeConfig/bandwidth/ingressRate", json!(7), 7),
+            ("/runtimeConfig/bandwidth/ingressBurst", json!(0), 7),
+            ("/runtimeConfig/bandwidth/egressRate", json!(-1), 7),
+            ("/runtimeConfig/bandwidth/egressBurst", json!(34_359_738_361_u64), 7),
+        ],
+    );
+}
+
+#[test]
+fn of_tuning_and_bandwidth() {
+    each_value_is_refused(
+        &tuned(),
+        "ADD",
+        &[
+            ("/cniVersion", json!("1.0.0 "), 1),
+            ("/name", json!("a\n"), 7),
+            ("/type", json!("./a"), 7),
+            ("/bridge", json!("default"), 7),
+            ("/mtu", json!(65536), 7),
+            ("/sysctl", json!({ "kernel.hostname": "x" }), 7),
+            ("/sysctl", json!({ "net.ipv4.../../kernel/hostname": "x" }), 7),
+            ("/mac", json!("02:42"), 7),
+            ("/txQLen", json!(-1), 7),
+            ("/ingressRate", json!(1), 7),
+            ("/ingressBurst", json!(0), 7),
+            ("/egressRate", json!(0), 7),
+            ("/egressBurst", json!(34_359_738_361_u64), 7),
+            ("/ipam/type", json!("."), 7),
+            ("/ipam/subnet", json!("10.1/16"), 7),
+            ("/args/cni/sysctl", json!({ "vm.swappiness": "1" }), 7),
+            ("/args/cni/mac", json!("ff:ff:ff:ff:ff:ff"), 7),
+            ("/args/cni/txQLen", json!(4_294_967_296_u64), 7),
+            ("/args/cni/mtu", json!(1), 7),
         ],
     );
 }
@@ -201,11 +236,13 @@ fn of_a_chain_a_delegate_and_gc() {
 #[test]
 fn what_is_not_served_is_refused() {
     let caller = Caller::new();
-    let mut config = native();
-    config["runtimeConfig"]["bandwidth"] = json!({ "ingressRate": 1, "ingressBurst": 1 });
-    let document = failure(&caller.call(&vars("ADD"), config.to_string()));
-    assert_eq!(document["code"], 2, "{document}");
-    assert!(document["msg"].as_str().unwrap().contains("`runtimeConfig.bandwidth`"), "{document}");
+    for key in ["conditionsV4", "conditionsV6"] {
+        let mut config = guarded();
+        config[key] = json!(["-s", "192.0.2.0/24"]);
+        let document = failure(&caller.call(&vars("ADD"), config.to_string()));
+        assert_eq!(document["code"], 2, "{document}");
+        assert!(document["msg"].as_str().unwrap().contains(&format!("`{key}`")), "{document}");
+    }
     caller.untouched();
 }
 
