@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("podman::builds_an_image", builds_an_image),
         trial("podman::creates_a_network", creates_a_network),
         trial("podman::isolates_networks", isolates_networks),
+        trial("podman::joins_the_network_outside", joins_the_network_outside),
     ]
 }
 
@@ -315,5 +316,19 @@ fn isolates_networks() {
         assert_eq!(podman.ask("apart", OUTSIDE), UPLINK);
         assert_eq!(machine.ask_from_outside(&format!("{UPLINK}:18080")), OUTSIDE);
         podman.say("rm -f -t 0 one two apart");
+    });
+}
+
+/// Containers that are on the network outside, beside the host.
+fn joins_the_network_outside() {
+    let podman = Podman::new();
+    podman.machine.install(&["macvlan"]);
+    podman.say(&format!("network create -d macvlan -o parent=uplink --subnet 192.0.2.0/24 --gateway {OUTSIDE} lan"));
+    podman.machine.leaves_nothing(|machine| {
+        podman.serve("--name one --network lan --ip 192.0.2.77 --mac-address 02:00:00:00:00:4d");
+        assert_eq!(podman.address("one", "eth0", OUTSIDE), "192.0.2.77");
+        assert_eq!(podman.ask("one", OUTSIDE), "192.0.2.77");
+        assert_eq!(machine.ask_from_outside("192.0.2.77"), OUTSIDE);
+        podman.say("rm -f -t 0 one");
     });
 }
