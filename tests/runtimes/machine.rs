@@ -88,7 +88,7 @@ impl Machine {
     fn put_plugin(&self, name: &str, plugin: &Path) {
         let this = env::current_exe().unwrap();
         let (this, plugin) = (this.display(), plugin.display());
-        self.host.sh(&format!("ln -s {this} {PLUGIN_FOLDER}/{name} && ln -s {plugin} {PLUGINS}/{name}"));
+        self.host.sh(&format!("ln -sf {this} {PLUGIN_FOLDER}/{name} && ln -sf {plugin} {PLUGINS}/{name}"));
     }
 
     /// Writes a network's list of plugins where the runtimes look for it.

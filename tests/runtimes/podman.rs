@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("podman::builds_an_image", builds_an_image),
         trial("podman::creates_a_network", creates_a_network),
         trial("podman::isolates_networks", isolates_networks),
+        trial("podman::takes_over", takes_over),
         trial("podman::joins_the_network_outside", joins_the_network_outside),
     ]
 }
@@ -331,4 +332,26 @@ fn joins_the_network_outside() {
         assert_eq!(machine.ask_from_outside("192.0.2.77"), OUTSIDE);
         podman.say("rm -f -t 0 one");
     });
+}
+
+/// The binaries are exchanged while a container of the reference plugins runs.
+fn takes_over() {
+    let podman = Podman::new();
+    let machine = &podman.machine;
+    let mut list = network("web", 31);
+    list["plugins"][0]["type"] = "bridge".into();
+    machine.network(&list).install_reference(&["bridge", "host-local"]);
+    podman.serve("--name old");
+    let old = podman.address("old", "eth0", "10.210.31.1");
+    machine.install(&["bridge"]);
+    podman.serve("--name new");
+    let new = podman.address("new", "eth0", "10.210.31.1");
+    assert_ne!(new, old);
+    assert_eq!(podman.ask("old", &new), old);
+    assert_eq!(podman.ask("new", &old), new);
+    podman.say("rm -f -t 0 old");
+    assert_eq!(podman.ask("new", OUTSIDE), UPLINK);
+    podman.say("rm -f -t 0 new");
+    machine.calls();
+    machine.assert_no_attachment();
 }
