@@ -116,7 +116,7 @@ fn result(calls: &[Call], container: &str) -> Vec<(String, String)> {
 fn example(file: &Path) {
     let list: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let containerd = Containerd::new("default");
-    containerd.machine.install(&["groundwork"]).install_reference(&["bridge", "host-local", "portmap"]);
+    containerd.machine.install(&["groundwork", "host-local", "portmap"]).install_reference(&["bridge"]);
     containerd.machine.network(&list).leaves_nothing(|machine| {
         let (one, two) = (containerd.serve("one"), containerd.serve("two"));
         containerd.served("one");
