@@ -238,3 +238,28 @@ fn a_program_called_as_an_ipam_reads_nothing_else() {
     let request = request(Verb::Del).called_as(std::ffi::OsStr::new("flannel"));
     assert!(parse_for(&theirs, &request).is_ok(), "DEL passes");
 }
+
+#[test]
+fn source_routing_is_asked_for_by_name_or_by_key() {
+    let of = |keys: Value| match &parse(&with_keys(json!({ "name": "n", "type": "groundwork" }), keys)).unwrap().mode {
+        Mode::Native(native) => native.source_routing.clone(),
+        _ => None,
+    };
+    assert_eq!(of(json!({})), None);
+    assert_eq!(of(json!({ "sbr": false, "gateways": [] })), None);
+    assert!(of(json!({ "type": "sbr" })).is_some());
+    let config =
+        of(json!({ "sbr": true, "table": 7, "gateways": ["10.0.0.1", "fd00::1"], "addSourceHints": true })).unwrap();
+    assert_eq!((config.table, config.gateways.len(), config.add_source_hints), (Some(7), 2, true));
+    for (keys, code, says) in [
+        (json!({ "table": 0 }), 7, "`table`"),
+        (json!({ "table": "main" }), 6, "`table`"),
+        (json!({ "gateways": "10.0.0.1" }), 6, "`gateways`"),
+        (json!({ "gateways": ["ten"] }), 7, "`gateways[0]`"),
+        (json!({ "gateways": ["10.0.0.1", "10.0.0.2"] }), 7, "`gateways[1]` is \"10.0.0.2\": expected at most one"),
+        (json!({ "addSourceHints": 1 }), 6, "`addSourceHints`"),
+    ] {
+        let (found, text) = refused(&with_keys(json!({ "name": "n", "type": "sbr" }), keys.clone()));
+        assert!(found == code && text.contains(says), "{keys}: {found} {text}");
+    }
+}
