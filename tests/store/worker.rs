@@ -11,9 +11,10 @@ use std::{
 };
 
 use groundwork::{
+    cni::mac::Mac,
     config::{Attachment, Range, RangeSet},
     ipam::reservations::Reservations,
-    store::{Leases, Netns, Record, State, Store},
+    store::{HostLink, Leases, Netns, Record, State, Store},
     sys::netns::NetnsId,
 };
 
@@ -164,6 +165,7 @@ impl Worker {
         let lock = store.lock(&self.attachment).map_err(text)?;
         let netns = Netns { path: format!("/proc/{process}/ns/net").into(), id: NetnsId::own().map_err(text)? };
         let mut record = Record::intent(NETWORK, &self.attachment, netns, store.boot().clone());
+        record.host_link = Some(HostLink { name: "veth0".into(), mac: Mac::local(1) });
         let intent = store.write(&lock, &record).map_err(text);
         let given = intent.and_then(|()| self.reserve(&store)).and_then(|address| {
             record.leases = Some(Leases { data_dir: self.data_dir.clone(), addresses: vec![address] });

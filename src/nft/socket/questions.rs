@@ -9,6 +9,9 @@ use crate::nft::{
     wire::{self, Content, Rules},
 };
 
+/// How often nothing new has to come before a list counts as whole.
+const QUIET: usize = 2;
+
 /// What is tried, for errors.
 const FIND: &str = "find elements";
 
@@ -151,7 +154,7 @@ impl Nft {
         Ok(found)
     }
 
-    /// Asks for a list of sets or elements, until asking once more brings nothing new.
+    /// Asks for a list of sets or elements, until asking twice more brings nothing new.
     ///
     /// The kernel tells a long list in pieces, and goes by how many it told already. An element that is freed between
     /// two pieces, which may be long after it was deleted, hides one that stays, and no flag says so.
@@ -161,14 +164,15 @@ impl Nft {
         tried: &str,
         read: impl Fn(&[u8]) -> Vec<T>,
     ) -> Result<Vec<T>> {
-        let mut all = Vec::new();
+        let (mut all, mut quiet) = (Vec::new(), 0);
         for _ in 0..ATTEMPTS {
             let before = all.len();
             let list = self.objects(&ask, tried, &read)?;
             all.extend(list.found);
             all.sort_unstable();
             all.dedup();
-            if list.pieces <= 1 || all.len() == before {
+            quiet = if all.len() == before { quiet + 1 } else { 0 };
+            if list.pieces <= 1 || quiet == QUIET {
                 break;
             }
         }
