@@ -116,6 +116,7 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
         }
         Step::SetUp { .. }
         | Step::RenameLink { .. }
+        | Step::SetMaster { .. }
         | Step::Sysctl { .. }
         | Step::AddAddress { .. }
         | Step::AddRoute { .. }
@@ -169,17 +170,18 @@ fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
             Err(error) if *optional && error.source.raw_os_error() == Some(Errno::ENOENT as i32) => {}
             written => written?,
         },
-        Step::AddAddress { link, address, flags, place } => {
-            let added = rtnl.add_address(links.named(rtnl, link)?, *address, *flags);
-            match place {
-                Place::Host => unless(added, Errno::EEXIST)?, // another ADD was faster
-                Place::Sandbox => added?,
-            }
+        Step::AddAddress { link, address, flags, .. } => {
+            // Another ADD was faster, or the link kept it on its way into a VRF.
+            unless(rtnl.add_address(links.named(rtnl, link)?, *address, *flags), Errno::EEXIST)?;
         }
         Step::CreateLink { .. } => create_link(step, rtnl, links, None)?,
         Step::RenameLink { link, name, alias } => {
             rtnl.rename_link(links.named(rtnl, link)?, &Move { name, alias, up: false })?;
             links.rename(link, name);
+        }
+        Step::SetMaster { link, master } => {
+            let master = links.named(rtnl, master)?.clone();
+            rtnl.set_master(links.named(rtnl, link)?, Some(&master))?;
         }
         Step::AddRoute { link, route, src, .. } => {
             let entry = RouteEntry { src: *src, ..route_entry(route, links.named(rtnl, link)?.index) };

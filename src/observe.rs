@@ -8,10 +8,10 @@ use crate::{
     config::{BridgeConfig, LinkConfig, NativeConfig, TuningConfig, allow_list},
     error::{Error, Result},
     nft::{Nft, socket::Base},
-    plan::{Expected, ObservedAttachment, ObservedHost, source_routing::ObservedRouting},
+    plan::{Expected, ObservedAttachment, ObservedHost, ObservedVrf, source_routing::ObservedRouting},
     rtnl::{
         Link, RouteEntry, Rtnl,
-        values::{ADVERTISED, MAIN_TABLE},
+        values::{ADVERTISED, KERNEL, MAIN_TABLE},
     },
     sys::{netns::Sandbox, sysctl},
 };
@@ -234,8 +234,34 @@ fn observe_sandbox(expected: &Expected<'_>, ipv6: bool, observed: &mut ObservedA
     }
     observed.addresses = rtnl.addresses(&link)?;
     observed.routes = routes(&rtnl, ipv6)?;
+    observed.master = master_of(&rtnl, &link)?;
     observed.sandbox_link = Some(link);
     Ok(())
+}
+
+/// The link whose port a link is.
+///
+/// # Errors
+/// A refusal of rtnetlink.
+pub fn master_of(rtnl: &Rtnl, link: &Link) -> Result<Option<Link>> {
+    Ok(link.master.map(|index| rtnl.link_at(index)).transpose()?.flatten())
+}
+
+/// Reads what a VRF has to do with, in the sandbox.
+///
+/// # Errors
+/// A refusal of rtnetlink; a sandbox that cannot be entered.
+pub fn observe_vrf(sandbox: &Sandbox, ifname: &str) -> Result<ObservedVrf> {
+    sandbox.run(|| {
+        let rtnl = Rtnl::open()?;
+        let mut observed = ObservedVrf { links: rtnl.links()?, ..ObservedVrf::default() };
+        let Some(link) = observed.links.iter().find(|link| link.name == ifname) else { return Ok(observed) };
+        observed.addresses = addresses_of(&rtnl, link)?;
+        observed.routes = routes(&rtnl, true)?;
+        let is_made = |route: &RouteEntry| ![KERNEL, ADVERTISED].contains(&route.protocol);
+        observed.routes.retain(|route| route.oif == Some(link.index) && route.table == MAIN_TABLE && is_made(route));
+        Ok(observed)
+    })?
 }
 
 fn routes(rtnl: &Rtnl, ipv6: bool) -> Result<Vec<RouteEntry>> {

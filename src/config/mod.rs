@@ -37,6 +37,7 @@ pub mod source_routing;
 mod tests;
 pub mod tuning;
 pub mod vlans;
+pub mod vrf;
 
 use std::path::PathBuf;
 
@@ -62,6 +63,7 @@ pub use self::{
     source_routing::SourceRoutingConfig,
     tuning::{Sysctl, TuningConfig},
     vlans::Vlans,
+    vrf::VrfConfig,
 };
 pub use crate::cni::json::UnknownKey;
 use crate::cni::{Version, mac::Mac};

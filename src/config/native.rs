@@ -2,12 +2,12 @@
 
 use super::{
     BandwidthConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig, SourceRoutingConfig,
-    TuningConfig, bandwidth,
+    TuningConfig, VrfConfig, bandwidth,
     bridge::{MTU_IPV6, read_dns},
     firewall, host_ports,
     ipam::{PROGRAMS, Requests},
     link::Kind,
-    source_routing, tuning,
+    source_routing, tuning, vrf,
 };
 use crate::cni::{
     json::{Object, UnknownKey},
@@ -34,6 +34,8 @@ pub struct NativeConfig {
     pub source_routing: Option<SourceRoutingConfig>,
     /// Limits on bandwidth, when such are asked for.
     pub bandwidth: Option<BandwidthConfig>,
+    /// A routing table of the container's own, when that is asked for.
+    pub vrf: Option<VrfConfig>,
 }
 
 impl NativeConfig {
@@ -53,6 +55,7 @@ impl NativeConfig {
             tuning: None,
             source_routing: None,
             bandwidth: None,
+            vrf: None,
         })
     }
 
@@ -73,9 +76,10 @@ impl NativeConfig {
         let source_routing = if is_for(source_routing::PLUGIN) { SourceRoutingConfig::read(root)? } else { None };
         let bandwidth =
             if is_for(bandwidth::PLUGIN) { BandwidthConfig::read(root, requests.keys, unknown)? } else { None };
+        let vrf = if is_for(vrf::PLUGIN) { VrfConfig::read(root)? } else { None };
         let Some(link) = link else {
             let (ipam, dns) = (None, Dns::default());
-            let later = Self { link, ipam, dns, host_ports, firewall, tuning, source_routing, bandwidth };
+            let later = Self { link, ipam, dns, host_ports, firewall, tuning, source_routing, bandwidth, vrf };
             return Ok(later.has_work().then_some(later));
         };
         let config = Self {
@@ -87,6 +91,7 @@ impl NativeConfig {
             tuning,
             source_routing,
             bandwidth,
+            vrf,
         };
         let mtu = config.link.as_ref().and_then(LinkConfig::mtu);
         if mtu.is_some_and(|mtu| mtu < MTU_IPV6) && config.ipam.as_ref().is_some_and(IpamConfig::has_ipv6) {
@@ -101,8 +106,8 @@ impl NativeConfig {
 }
 
 /// The plugins that work on a link that an earlier one of the chain made.
-const LATER: [&str; 5] =
-    [host_ports::PLUGIN, firewall::PLUGIN, tuning::PLUGIN, bandwidth::PLUGIN, source_routing::PLUGIN];
+const LATER: [&str; 6] =
+    [host_ports::PLUGIN, firewall::PLUGIN, tuning::PLUGIN, bandwidth::PLUGIN, source_routing::PLUGIN, vrf::PLUGIN];
 
 /// Refuses to be a plugin that it is not: the next in the chain would find nothing done.
 pub(super) fn refuse_unserved(root: &Object<'_>) -> Result<(), ConfigError> {
@@ -137,6 +142,7 @@ impl NativeConfig {
             || self.tuning.is_some()
             || self.source_routing.is_some()
             || self.bandwidth.is_some()
+            || self.vrf.is_some()
     }
 
     /// Whether what the container sends beyond its network is masqueraded.

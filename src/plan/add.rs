@@ -9,6 +9,7 @@ use super::{
     source_routing::{self, ObservedRouting},
     step::{Place, Setting, Step},
     tuning,
+    vrf::{self, ObservedVrf},
 };
 use crate::{
     cni::{
@@ -78,6 +79,8 @@ pub struct ObservedHost {
     pub source: Option<Link>,
     /// The sandbox has a link of the interface's name.
     pub taken: bool,
+    /// What the sandbox holds, when the container's link goes into a VRF.
+    pub vrf: ObservedVrf,
 }
 
 /// Why no plan can be made.
@@ -130,6 +133,15 @@ pub enum PlanError {
     /// The device to be given away is not there.
     #[error("the host has no such link: neither a container has it already, nor can `ip link` show it")]
     NoDevice,
+    /// The VRF's name belongs to something else.
+    #[error("link {name} in the container is no VRF: choose another \"vrfname\"")]
+    NotVrf { name: String },
+    /// The VRF has another table.
+    #[error("VRF {name} in the container has table {table}, not {wanted}: set \"table\" to that, or leave it out")]
+    OtherTable { name: String, table: u32, wanted: u32 },
+    /// The container's link is another's port.
+    #[error("{ifname} in the container is a port of {master} already")]
+    OtherMaster { ifname: String, master: String },
     /// The container has such an interface.
     #[error("the container has a link {ifname} already: choose another interface name, or remove it")]
     Taken { ifname: String },
@@ -215,7 +227,9 @@ pub fn plan_add(
         bandwidth::steps(attach, config, &mut steps)?;
     }
     if let Some(link) = &attach.config.link {
-        sandbox::steps(attach, link, ips, routes, &mut steps);
+        sandbox::steps(attach, link, ips, routes, &host.vrf, &mut steps)?;
+    } else if let Some(vrf) = &attach.config.vrf {
+        steps.extend(vrf::steps(attach, vrf, &host.vrf)?);
     }
     if let Some(config) = &attach.config.host_ports {
         host_ports::steps(config, &elements, attach.gateway_link, &mut steps);

@@ -11,7 +11,7 @@ use super::{
     ptp, single,
     source_routing::{self, SourceRouting},
     step::Setting,
-    tuning,
+    tuning, vrf,
 };
 use crate::{
     cni::{
@@ -20,7 +20,7 @@ use crate::{
     },
     config::{LinkConfig, NativeConfig},
     nft::ruleset::{Gate, Owned},
-    rtnl::values::{Link, MAIN_TABLE, PortVlan, RouteEntry, Shaper},
+    rtnl::values::{Link, LinkKind, MAIN_TABLE, PortVlan, RouteEntry, Shaper},
 };
 
 /// What an attachment should look like: as ADD left it, with what later plugins of the chain changed.
@@ -63,6 +63,8 @@ pub struct ObservedAttachment {
     pub host_routes: Vec<RouteEntry>,
     /// The container's end.
     pub sandbox_link: Option<Link>,
+    /// The link whose port that is.
+    pub master: Option<Link>,
     /// Its addresses.
     pub addresses: Vec<IpNet>,
     /// The container's routes, of both families.
@@ -124,6 +126,9 @@ pub fn compare(expected: &Expected<'_>, observed: &ObservedAttachment) -> Vec<Di
         compare_forwarding(expected, &observed.host, &mut found);
     }
     compare_sandbox(expected, observed, &mut found);
+    if let Some(config) = &expected.config.vrf {
+        vrf::compare(config, expected, observed, &mut found);
+    }
     if let Some(config) = &expected.config.tuning {
         tuning::compare(config, expected, observed, &mut found);
     }
@@ -218,10 +223,12 @@ fn compare_sandbox(expected: &Expected<'_>, observed: &ObservedAttachment, found
             found.add(format!("route to {} in the container", ip.address.trunc()), format!("dev {name}"), "missing");
         }
     }
+    let main = main_table(observed.master.as_ref());
     let own: Vec<Route> = expected.ips.iter().filter(|_| is_ptp).flat_map(ptp::routes).collect();
     let moved = expected.source_routing.is_some();
     for route in own.iter().chain(expected.routes) {
-        if !observed.routes.iter().any(|entry| is_route(route, entry) || (moved && is_moved(route, entry))) {
+        let is_there = |entry: &RouteEntry| is_route(route, entry, main) || (moved && is_moved(route, entry));
+        if !observed.routes.iter().any(is_there) {
             let via = route.gw.map_or("present".into(), |gw| format!("via {gw}"));
             let others = observed.routes.iter().filter(|entry| entry.dst == route.dst);
             let others = list(others.filter_map(|entry| entry.gw.map(|gw| format!("via {gw}"))));
@@ -243,14 +250,23 @@ fn connected(address: &IpNet, link: u32, routes: &[RouteEntry]) -> bool {
 
 /// Whether a route of the kernel is this one of a result, in another table.
 fn is_moved(route: &Route, entry: &RouteEntry) -> bool {
-    is_route(&Route { table: Some(entry.table), ..route.clone() }, entry)
+    is_route(&Route { table: Some(entry.table), ..route.clone() }, entry, entry.table)
 }
 
-/// Whether a route of the kernel is this one of a result.
+/// The table in which a link's routes are that name none: its VRF's, or the main one.
 #[must_use]
-pub fn is_route(route: &Route, entry: &RouteEntry) -> bool {
+pub fn main_table(master: Option<&Link>) -> u32 {
+    match master.and_then(|link| link.detail) {
+        Some(LinkKind::Vrf { table }) => table,
+        _ => MAIN_TABLE,
+    }
+}
+
+/// Whether a route of the kernel is this one of a result; `main` is the table where it is if it names none.
+#[must_use]
+pub fn is_route(route: &Route, entry: &RouteEntry, main: u32) -> bool {
     entry.dst == route.dst.trunc()
-        && entry.table == route.table.unwrap_or(MAIN_TABLE)
+        && entry.table == route.table.unwrap_or(main)
         && (route.gw.is_none() || entry.gw == route.gw)
         && route.priority.is_none_or(|metric| entry.priority == Some(metric))
 }

@@ -34,6 +34,9 @@ impl fmt::Display for Step {
             Self::RenameLink { link, name, alias } => {
                 write!(f, "{}ip link set {link} name {name} alias {alias}", Enter(Place::Sandbox))
             }
+            Self::SetMaster { link, master } => {
+                write!(f, "{}ip link set {link} master {master}", Enter(Place::Sandbox))
+            }
             Self::MoveLink { link, name } => write!(f, "ip link set {link} netns SANDBOX name {name} alias {link}"),
             Self::SetPort { link, flags } => write!(f, "ip link set {link} type bridge_slave {flags}"),
             Self::SetVlans { link, leave, trunk, native } => {

@@ -16,6 +16,7 @@ mod single;
 pub mod source_routing;
 mod step;
 mod tuning;
+mod vrf;
 
 #[cfg(test)]
 mod tests;
@@ -23,10 +24,11 @@ mod tests;
 pub use self::{
     add::{Attach, ObservedHost, PlanError, plan_add, resolve},
     bridge::refuse_link,
-    check::{Difference, Expected, ObservedAttachment, compare, is_route},
+    check::{Difference, Expected, ObservedAttachment, compare, is_route, main_table},
     command::Script,
     host_ports::{follows, is_udp, misses},
     needs::needs,
     single::refuse_parent,
     step::{Place, Setting, Step},
+    vrf::ObservedVrf,
 };

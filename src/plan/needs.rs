@@ -57,6 +57,9 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
         let why = "the limit on what the container sends (\"egressRate\")";
         needs.extend([&feature::IFB, &feature::INGRESS, &feature::MIRRED].map(|feature| Need::new(feature, why)));
     }
+    if let Some(vrf) = &config.vrf {
+        needs.push(Need::new(&feature::VRF, format!("the routing table of VRF {}", vrf.name)));
+    }
     if config.firewall.is_some() {
         let why = "the firewall (\"ingressPolicy\")";
         needs.extend([&feature::NF_TABLES, &feature::NFT_CT].map(|feature| Need::new(feature, why)));

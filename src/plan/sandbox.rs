@@ -1,9 +1,10 @@
 //! The container's own link: settings, addresses, routes.
 
 use super::{
-    add::{Attach, sysctl},
+    add::{Attach, PlanError, sysctl},
     ptp,
     step::{Place, Setting, Step},
+    vrf::{self, ObservedVrf},
 };
 use crate::{
     cni::result::{IpConfig, Route},
@@ -16,10 +17,17 @@ pub(super) fn steps(
     config: &LinkConfig,
     ips: &[IpConfig],
     routes: &[Route],
+    observed: &ObservedVrf,
     steps: &mut Vec<Step>,
-) {
+) -> Result<(), PlanError> {
+    let mut table = None;
+    if let Some(vrf) = &attach.config.vrf {
+        let own = vrf::table(vrf, observed)?;
+        steps.extend(vrf::enslave(attach, vrf, observed, own)?);
+        table = Some(own);
+    }
     if config.stays_down() {
-        return;
+        return Ok(());
     }
     let link = attach.ifname;
     let inside = |family, name, value| sysctl(Place::Sandbox, Setting::conf(family, link, name), value, true);
@@ -51,7 +59,10 @@ pub(super) fn steps(
     for ip in ips {
         steps.push(Step::AddAddress { place: Place::Sandbox, link: link.into(), address: ip.address, flags });
     }
-    let add = |route, src| Step::AddRoute { place: Place::Sandbox, link: link.into(), route, src };
+    let add = |route: Route, src| {
+        let route = Route { table: route.table.or(table), ..route };
+        Step::AddRoute { place: Place::Sandbox, link: link.into(), route, src }
+    };
     if matches!(config, LinkConfig::Ptp(_)) {
         steps.extend(ips.iter().flat_map(|ip| {
             ptp::routes(ip).into_iter().map(|route| add(route, Some(ip.address.addr()))).collect::<Vec<_>>()
@@ -61,4 +72,5 @@ pub(super) fn steps(
     if dad && ipv6 {
         steps.push(Step::AwaitDetection { link: link.into() });
     }
+    Ok(())
 }

@@ -145,6 +145,13 @@ pub enum Step {
         /// Whose it is.
         alias: String,
     },
+    /// Make a link of the sandbox the port of another.
+    SetMaster {
+        /// Its name.
+        link: String,
+        /// The other's name.
+        master: String,
+    },
     /// Move a link of the host into the sandbox.
     MoveLink {
         /// Its name on the host, which is written down as its alias.
@@ -249,6 +256,7 @@ impl Step {
             | Self::CreateLink { place, .. }
             | Self::AddRoute { place, .. } => *place,
             Self::RenameLink { .. }
+            | Self::SetMaster { .. }
             | Self::AwaitDetection { .. }
             | Self::ChangeLink { .. }
             | Self::AddRule(_)

@@ -4,6 +4,7 @@ mod chained;
 mod exposure;
 mod ptp;
 mod single;
+mod vrf;
 
 use super::*;
 use crate::{
@@ -43,6 +44,7 @@ fn network(bridge: &BridgeConfig) -> NativeConfig {
         tuning: None,
         source_routing: None,
         bandwidth: None,
+        vrf: None,
     }
 }
 

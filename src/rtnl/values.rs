@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::cni::mac::Mac;
 
+/// Made by the kernel itself, with an address (`RTPROT_KERNEL`).
+pub const KERNEL: u8 = 2;
 /// Made by an administrator (`RTPROT_STATIC`).
 pub const STATIC: u8 = 4;
 /// Learned from a router's advertisement (`RTPROT_RA`).

@@ -50,6 +50,9 @@ pub struct Record {
     /// The sandbox's link, when it has no end on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_link: Option<SandboxLink>,
+    /// The VRF in which it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vrf: Option<String>,
     /// Addresses of the sandbox's end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpNet>,
@@ -210,6 +213,7 @@ impl Record {
             host_link: None,
             sandbox_mac: None,
             sandbox_link: None,
+            vrf: None,
             addresses: Vec::new(),
             leases: None,
             tuned: None,

@@ -117,6 +117,7 @@ impl Site<'_> {
         }
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
         record.sandbox_mac = native.link.as_ref().filter(|link| link.has_host_end()).map(|_| attach.sandbox_mac);
+        record.vrf = native.vrf.as_ref().map(|vrf| vrf.name.clone());
         record.sandbox_link = inside::announced(native, &attach, observed.source.as_ref());
         let device = observed.source.as_ref().filter(|_| matches!(native.link, Some(LinkConfig::HostDevice(_))));
         let changed = inside.as_ref().or(device).zip(native.tuning.as_ref());
@@ -179,6 +180,9 @@ impl Site<'_> {
                 observed.taken = sandbox.run(|| Rtnl::open()?.link(&request.ifname))??.is_some();
             }
             _ => {}
+        }
+        if native.vrf.is_some() {
+            observed.vrf = observe::observe_vrf(sandbox, &request.ifname)?;
         }
         Ok(observed)
     }

@@ -35,6 +35,7 @@ pub(super) fn detach(store: &Store, lock: Lock, record: &Record, path: &[PathBuf
     errors.extend(limits::delete(record).err());
     restore_settings(record);
     restore_routing(record);
+    errors.extend(inside::leave_vrf(record).err());
     errors.extend(inside::undo(record).err());
     if errors.is_empty() {
         errors.extend(addresses::release(store, record, path).err());

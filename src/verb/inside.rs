@@ -51,6 +51,26 @@ pub(super) fn undo(record: &Record) -> Result<()> {
     }
 }
 
+/// Takes the link out of its VRF, and the VRF away when no other link is in it.
+pub(super) fn leave_vrf(record: &Record) -> Result<()> {
+    let Some(name) = &record.vrf else { return Ok(()) };
+    let Some(sandbox) = sandbox(record)? else { return Ok(()) };
+    sandbox.run(|| {
+        let rtnl = Rtnl::open()?;
+        let links = rtnl.links()?;
+        let Some(vrf) = links.iter().find(|link| link.name == *name && link.kind.as_deref() == Some("vrf")) else {
+            return Ok(());
+        };
+        let (own, others): (Vec<&Link>, Vec<&Link>) =
+            links.iter().filter(|link| link.master == Some(vrf.index)).partition(|link| link.name == record.ifname);
+        own.iter().try_for_each(|link| rtnl.set_master(link, None))?;
+        if others.is_empty() {
+            rtnl.delete_link(vrf)?;
+        }
+        Ok(())
+    })?
+}
+
 /// The record's sandbox, if it is still there.
 fn sandbox(record: &Record) -> Result<Option<Sandbox>> {
     match Sandbox::open(&record.netns.path) {

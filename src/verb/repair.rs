@@ -9,8 +9,8 @@ use crate::{
     cni::{CniResult, Version},
     error::Result,
     nft::{Nft, socket::Base},
-    plan,
-    rtnl::Rtnl,
+    observe, plan,
+    rtnl::{RouteEntry, Rtnl},
     store::{self, Record, State, Store},
     sys::{netns::Sandbox, sysctl},
 };
@@ -119,7 +119,8 @@ fn repair_settings(record: &Record, repaired: &mut Repaired) -> Result<()> {
 
 /// Routes in the container, of a link that groundwork made.
 fn repair_routes(record: &Record, repaired: &mut Repaired) -> Result<()> {
-    let (Some(result), true) = (&record.result, record.host_link.is_some() && !record.netns.is_gone()) else {
+    let makes_link = record.host_link.is_some() || record.sandbox_link.is_some();
+    let (Some(result), true) = (&record.result, makes_link && !record.netns.is_gone()) else {
         return Ok(());
     };
     let routes = CniResult::from_json(result, Version::NEWEST)?.routes;
@@ -130,10 +131,12 @@ fn repair_routes(record: &Record, repaired: &mut Repaired) -> Result<()> {
     Sandbox::open(&record.netns.path)?.run(|| {
         let rtnl = Rtnl::open()?;
         let Some(link) = rtnl.link(&record.ifname)? else { return Ok(()) };
+        let main = plan::main_table(observe::master_of(&rtnl, &link)?.as_ref());
         let mut present = rtnl.routes(false)?;
         present.extend(rtnl.routes(true)?);
-        for route in routes.iter().filter(|route| !present.iter().any(|entry| plan::is_route(route, entry))) {
-            rtnl.add_route(&route_entry(route, link.index))?;
+        for route in routes.iter().filter(|route| !present.iter().any(|entry| plan::is_route(route, entry, main))) {
+            let entry = route_entry(route, link.index);
+            rtnl.add_route(&RouteEntry { table: route.table.unwrap_or(main), ..entry })?;
             repaired.put_back.push(format!("route {} in the container", route.dst));
         }
         Ok(())

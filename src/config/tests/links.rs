@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{broken::each_is_refused, native_of, parse, with};
 use crate::{
     cni::mac::Mac,
-    config::{HostDeviceConfig, LinkConfig, Mode, ParentConfig, SingleConfig},
+    config::{HostDeviceConfig, LinkConfig, Mode, ParentConfig, SingleConfig, VrfConfig},
     rtnl::values::{IpvlanMode, LinkKind, MacvlanMode},
 };
 
@@ -152,4 +152,26 @@ fn first_device(keys: &Value) -> HostDeviceConfig {
         Some(LinkConfig::HostDevice(device)) => device.clone(),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_vrf_of_a_chain_or_of_ones_own_link() {
+    let vrf = |config: Value| native_of(&parse(&config).unwrap()).vrf.clone().unwrap();
+    let chained = parse(&network("vrf", json!({ "vrfname": "blue", "table": 42 }))).unwrap();
+    assert_eq!(chained.chained_type(), Some("vrf"));
+    assert_eq!(native_of(&chained).vrf, Some(VrfConfig { name: "blue".into(), table: Some(42) }));
+    assert_eq!(vrf(network("vrf", json!({ "vrfname": "blue", "table": 0 }))).table, None);
+    let own = parse(&network("groundwork", json!({ "bridge": "br0", "vrfname": "blue" }))).unwrap();
+    assert!(native_of(&own).link.is_some() && native_of(&own).vrf.is_some());
+    assert_eq!(native_of(&parse(&network("groundwork", json!({ "bridge": "br0" }))).unwrap()).vrf, None);
+    each_is_refused(
+        &network("vrf", json!({ "vrfname": "blue" })),
+        &[
+            ("/vrfname", Value::Null, 7, "`vrfname` is missing"),
+            ("/vrfname", json!("a/b"), 7, "`vrfname` is \"a/b\""),
+            ("/vrfname", json!(1), 6, "`vrfname`"),
+            ("/table", json!(-1), 7, "`table`"),
+            ("/table", json!("blue"), 6, "`table`"),
+        ],
+    );
 }

@@ -1,11 +1,8 @@
 //! Plans of links without an end on the host.
 
-use super::{attach, ips, link};
+use super::{attach, bridge, ips, link, network};
 use crate::{
-    cni::{
-        mac::Mac,
-        result::{Dns, Route},
-    },
+    cni::{mac::Mac, result::Route},
     config::{HostDeviceConfig, LinkConfig, NativeConfig, ParentConfig, SingleConfig},
     plan::{Attach, ObservedHost, PlanError, Script, plan_add, resolve},
     rtnl::{
@@ -21,19 +18,6 @@ fn single(kind: LinkKind, in_sandbox: bool) -> SingleConfig {
     SingleConfig { kind, parent: Some(parent), mtu: None }
 }
 
-fn network(link: LinkConfig) -> NativeConfig {
-    NativeConfig {
-        link: Some(link),
-        ipam: None,
-        dns: Dns::default(),
-        host_ports: None,
-        firewall: None,
-        source_routing: None,
-        tuning: None,
-        bandwidth: None,
-    }
-}
-
 fn on_ens3() -> ObservedHost {
     let source = Link { mtu: 1500, alias: Some("to the world".into()), ..link("ens3", "veth") };
     ObservedHost { source: Some(source), ..ObservedHost::default() }
@@ -45,7 +29,7 @@ fn planned(
     mac: Option<Mac>,
     host: &ObservedHost,
 ) -> Result<Vec<String>, PlanError> {
-    let network = network(link);
+    let network = NativeConfig { link: Some(link), ..network(&bridge()) };
     let (mut ips, mut routes) = (ips(addresses), vec![Route::to("198.51.100.0/24".parse().unwrap())]);
     resolve(&network, &mut ips, &mut routes)?;
     let attach = Attach { requested_mac: mac, sandbox_mac: mac.unwrap_or(Mac::local(2 << 8)), ..attach(&network) };
