@@ -22,6 +22,8 @@ pub(crate) struct Boot {
     kernel: &'static Kernel,
     /// More for the kernel's command line.
     options: &'static str,
+    /// More for qemu's.
+    machine: &'static [&'static str],
     plan: String,
     fill: fn(&Initrd, &Unpacked) -> Result<(), String>,
     report: OnceLock<Result<Report, String>>,
@@ -45,7 +47,12 @@ impl Boot {
         plan: String,
         fill: fn(&Initrd, &Unpacked) -> Result<(), String>,
     ) -> Self {
-        Self { kernel, options, plan, fill, report: OnceLock::new() }
+        Self { kernel, options, machine: &[], plan, fill, report: OnceLock::new() }
+    }
+
+    /// The same on a machine with more.
+    pub(crate) fn with(self, machine: &'static [&'static str]) -> Self {
+        Self { machine, ..self }
     }
 
     /// The report, from a boot that ran to its end.
@@ -90,6 +97,7 @@ impl Boot {
             .arg("-append")
             .arg(format!("{COMMAND_LINE} {}", self.options))
             .args(["-serial", &file("console"), "-serial", &file("report")])
+            .args(self.machine)
             .stdin(Stdio::null())
             .spawn()
             .map_err(|e| format!("qemu-system-x86_64: {e} (see tests/vm/packages)"))?;

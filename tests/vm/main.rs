@@ -8,6 +8,7 @@ mod feature;
 mod harness;
 mod initrd;
 mod kernels;
+mod links;
 mod loader;
 mod machine;
 mod matrix;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     trials.extend(matrix::trials());
     trials.extend(questions::trials());
     trials.extend(containers::trials());
+    trials.extend(links::trials());
     trials.sort_by_key(|trial| !trial.name().ends_with("::boots"));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
