@@ -116,22 +116,8 @@ impl Site<'_> {
             observed.routing = observe::routing(self.sandbox, inside.as_ref())?;
         }
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
-        record.sandbox_mac = native.link.as_ref().filter(|link| link.has_host_end()).map(|_| attach.sandbox_mac);
-        record.vrf = native.vrf.as_ref().map(|vrf| vrf.name.clone());
-        record.sandbox_link = inside::announced(native, &attach, observed.source.as_ref());
-        let device = observed.source.as_ref().filter(|_| matches!(native.link, Some(LinkConfig::HostDevice(_))));
-        let changed = inside.as_ref().or(device).zip(native.tuning.as_ref());
-        record.tuned = changed.map(|(link, tuning)| tuning.link.of(link));
-        record.source_routing = SourceRouting::of(&steps);
-        record.shaped = host_link
-            .clone()
-            .filter(|_| chained.is_some())
-            .zip(native.bandwidth)
-            .map(|(link, limits)| Shaped { link, sends: limits.ingress.is_some(), receives: limits.egress.is_some() });
+        announce(record, &attach, &observed, &steps, host_link.as_ref());
         record.ifb.clone_from(&ifb);
-        record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
-        record.admin_chain = native.firewall.as_ref().map(|firewall| firewall.admin_chain.clone());
-        record.settings = steps.iter().filter_map(Step::setting).collect();
         store.write(self.lock, record)?;
         let known = observed.bridge.into_iter().chain(observed.gateway).collect();
         let made = stages.time(Stage::Apply, || self.run(&steps, known))?;
@@ -217,6 +203,32 @@ impl Site<'_> {
         apply::apply_add(self.ready, steps, &mut tools)?;
         Ok(Made { host: tools.links, inside: tools.inside })
     }
+}
+
+/// What a record must say before the steps are run, so that they can be undone.
+fn announce(
+    record: &mut Record,
+    attach: &Attach<'_>,
+    observed: &ObservedHost,
+    steps: &[Step],
+    host_link: Option<&HostLink>,
+) {
+    let native = attach.config;
+    record.sandbox_mac = native.link.as_ref().filter(|link| link.has_host_end()).map(|_| attach.sandbox_mac);
+    record.sandbox_link = inside::announced(native, attach, observed.source.as_ref());
+    record.vrf = native.vrf.as_ref().map(|vrf| vrf.name.clone());
+    let device = observed.source.as_ref().filter(|_| matches!(native.link, Some(LinkConfig::HostDevice(_))));
+    let changed = attach.inside.or(device).zip(native.tuning.as_ref());
+    record.tuned = changed.map(|(link, tuning)| tuning.link.of(link));
+    record.source_routing = SourceRouting::of(steps);
+    record.shaped = host_link
+        .filter(|_| native.link.is_none())
+        .cloned()
+        .zip(native.bandwidth)
+        .map(|(link, limits)| Shaped { link, sends: limits.ingress.is_some(), receives: limits.egress.is_some() });
+    record.elements = steps.iter().flat_map(Step::elements).map(|owned| owned.element).collect();
+    record.admin_chain = native.firewall.as_ref().map(|firewall| firewall.admin_chain.clone());
+    record.settings = steps.iter().filter_map(Step::setting).collect();
 }
 
 /// What the chain did before, when it made the link.

@@ -161,7 +161,7 @@ fn as_the_reference(report: &Report, step: &str) -> Result<(), String> {
 }
 
 fn same(report: &Report, reference: &str, ours: &str) -> Result<(), String> {
-    let state = |step: &str| report.stdout(&format!("{step}/state")).map(|text| facts(text));
+    let state = |step: &str| report.stdout(&format!("{step}/state")).map(facts);
     let (theirs, own) = (state(reference)?, state(ours)?);
     let only = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<_>>();
     if theirs == own {
