@@ -16,10 +16,10 @@ use crate::{
 };
 use Loader::{Ioctl, Modprobe, Netlink};
 
-/// An example, on a host.
+/// A network, on a host.
 struct Case {
-    /// The file's name in `cni/`.
-    example: &'static str,
+    /// The file's name in `cni/` or in `networks/`.
+    network: &'static str,
     /// The prefix of its functions in guest/cases.sh or guest/containers.sh.
     host: &'static str,
     loaders: &'static [Loader],
@@ -28,10 +28,11 @@ struct Case {
 }
 
 const MOBY: &[Loader] = &[Ioctl, Modprobe];
+const MODPROBE: &[Loader] = &[Modprobe];
 const MODPROBE_FIRST: &[Loader] = &[Modprobe, Ioctl];
 
-const fn case(example: &'static str, host: &'static str, loaders: &'static [Loader], tried: &'static [Loader]) -> Case {
-    Case { example, host, loaders, tried }
+const fn case(network: &'static str, host: &'static str, loaders: &'static [Loader], tried: &'static [Loader]) -> Case {
+    Case { network, host, loaders, tried }
 }
 
 static CASES: &[Case] = &[
@@ -48,13 +49,38 @@ static CASES: &[Case] = &[
     case("10-chained", "nested", DEFAULT, &[Netlink]),
     case("30-bridge", "nested", DEFAULT, &[Netlink]),
     case("30-bridge", "nested", MOBY, &[Ioctl]),
+    // What the kernel had to load by itself would be something that groundwork does not know it needs.
+    case("everything", "ordinary", MODPROBE, MODPROBE),
+    case("vlan", "ordinary", MODPROBE, MODPROBE),
+    case("ptp", "ordinary", MODPROBE, MODPROBE),
+    case("dummy", "ordinary", MODPROBE, MODPROBE),
 ];
 
-/// What the examples, and the reference plugins in them, need.
-const MODULES: [&str; 8] =
-    ["bridge", "veth", "nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_fib_inet", "nft_reject_inet"];
+/// The modules that they need.
+const MODULES: [&str; 15] = [
+    "bridge",
+    "veth",
+    "dummy",
+    "ifb",
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_masq",
+    "nft_nat",
+    "nft_ct",
+    "nft_fib_inet",
+    "nft_reject_inet",
+    "nf_conntrack_netlink",
+    "sch_tbf",
+    "sch_ingress",
+    "act_mirred",
+];
 
-const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cni");
+/// What the runtime gives to networks that declare the capability, examples aside: what follows in them may need more.
+const ARGUMENTS: &str = r#"{"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+ {"hostPort": 5353, "containerPort": 53, "protocol": "udp"}],
+ "bandwidth": {"ingressRate": 8000000, "ingressBurst": 8000000, "egressRate": 8000000, "egressBurst": 8000000}}"#;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A boot of each kernel.
 pub(crate) fn trials() -> Vec<Trial> {
@@ -62,7 +88,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn on(kernel: &'static Kernel) -> Vec<Trial> {
-    let plan = plan().unwrap_or_else(|problem| format!("section plan echo '{problem}'"));
+    let plan = plan().unwrap_or_else(|problem| format!("section problem echo '{problem}'"));
     let boot = Arc::new(Boot::new(kernel, "", plan, fill));
     let whole = Arc::clone(&boot);
     let boots = Trial::test(format!("{}::containers::boots", kernel.name), move || {
@@ -71,26 +97,32 @@ fn on(kernel: &'static Kernel) -> Vec<Trial> {
     let trial = |case: &'static Case| {
         let boot = Arc::clone(&boot);
         Trial::test(format!("{}::containers::{}", kernel.name, step(case)), move || {
-            boot.report().and_then(|report| judge(report, case)).map_err(Failed::from)
+            let report = boot.report()?;
+            judge(report, case).map_err(|problem| format!("{problem}\n{}", notes(report, case)).into())
         })
     };
     std::iter::once(boots).chain(CASES.iter().map(trial)).collect()
 }
 
 fn step(case: &Case) -> String {
-    format!("{}-{}-{}", case.example, case.host, loader::list(case.loaders))
+    format!("{}-{}-{}", case.network, case.host, loader::list(case.loaders))
 }
 
-/// The example as it stands in `cni/`.
-fn example(case: &Case) -> Result<Value, String> {
-    let file = Path::new(EXAMPLES).join(case.example).with_extension("conflist");
+fn is_example(case: &Case) -> bool {
+    case.network.starts_with(char::is_numeric)
+}
+
+/// The network as its file has it.
+fn network(case: &Case) -> Result<Value, String> {
+    let folder = if is_example(case) { "cni" } else { "tests/vm/networks" };
+    let file = Path::new(ROOT).join(folder).join(case.network).with_extension("conflist");
     let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
     serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))
 }
 
 /// The first address of each network in it, which is its gateway's.
-fn gateways(example: &Value) -> Vec<String> {
-    let text = example.to_string();
+fn gateways(network: &Value) -> Vec<String> {
+    let text = network.to_string();
     let subnets = text.split("\"subnet\":\"").skip(1).filter_map(|rest| rest.split('/').next());
     let gateway = |subnet: &str| match subnet.strip_suffix('0') {
         Some(network) => format!("{network}1"),
@@ -102,9 +134,9 @@ fn gateways(example: &Value) -> Vec<String> {
 fn plan() -> Result<String, String> {
     let mut plan = String::from(". /cases.sh\n. /containers.sh\n");
     for case in CASES {
-        let example = example(case)?;
-        let name = example["name"].as_str().ok_or("an example has no name")?;
-        plan += &format!("container {} {} {name} {}\n", step(case), case.host, gateways(&example).join(" "));
+        let network = network(case)?;
+        let name = network["name"].as_str().ok_or_else(|| format!("{} has no name", case.network))?;
+        plan += &format!("container {} {} {name} {}\n", step(case), case.host, gateways(&network).join(" "));
     }
     Ok(plan)
 }
@@ -120,8 +152,8 @@ fn fill(initrd: &Initrd, kernel: &Unpacked) -> Result<(), String> {
     initrd.program(&cnitool()?, "/bin/cnitool")?;
     initrd.modules(kernel, "/trees/shipped", &MODULES, Storage::Shipped)?;
     for case in CASES {
-        let mut example = example(case)?;
-        let plugins = example["plugins"].as_array_mut().into_iter().flatten();
+        let mut network = network(case)?;
+        let plugins = network["plugins"].as_array_mut().into_iter().flatten();
         for plugin in plugins.filter(|plugin| plugin["type"] == "groundwork") {
             plugin["logFile"] = json!("/log/groundwork");
             plugin["logLevel"] = json!("debug");
@@ -129,7 +161,9 @@ fn fill(initrd: &Initrd, kernel: &Unpacked) -> Result<(), String> {
                 plugin["loaders"] = case.loaders.iter().map(|loader| loader.name()).collect();
             }
         }
-        initrd.text(&format!("/cni/{}/example.conflist", step(case)), &example.to_string())?;
+        let folder = format!("/cni/{}", step(case));
+        initrd.text(&format!("{folder}/network.conflist"), &network.to_string())?;
+        initrd.text(&format!("{folder}/arguments"), if is_example(case) { "" } else { ARGUMENTS })?;
     }
     Ok(())
 }
@@ -154,7 +188,7 @@ fn judge(report: &Report, case: &Case) -> Result<(), String> {
     if result["ips"].as_array().is_none_or(Vec::is_empty) {
         return Err(format!("no address: {result}"));
     }
-    for gateway in gateways(&example(case)?) {
+    for gateway in gateways(&network(case)?) {
         part(&format!("ping/{gateway}"))?;
     }
     part("check")?;
@@ -172,6 +206,13 @@ fn judge(report: &Report, case: &Case) -> Result<(), String> {
     }
 }
 
+/// What else there is to know of a case.
+fn notes(report: &Report, case: &Case) -> String {
+    let step = step(case);
+    let part = |name: &str| report.stdout(&format!("{step}/{name}")).unwrap_or_default();
+    format!("modprobe's log:\n{}groundwork's log:\n{}", part("asked"), part("log"))
+}
+
 /// ADD's line says of each feature that the last of the loaders brought it; the others were tried before.
 fn log_names(log: &str, case: &Case) -> Result<(), String> {
     let done = log
@@ -182,11 +223,12 @@ fn log_names(log: &str, case: &Case) -> Result<(), String> {
         done.split_once("kernel=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(features, _)| features);
     let features: Vec<_> = features.unwrap_or_default().split(", ").collect();
     let by = case.tried.last().map_or("", |loader| loader.name());
-    let expected = if case.example.starts_with("10") || case.example.starts_with("20") { 2 } else { 4 };
-    if features.len() < expected || !features.iter().all(|feature| feature.ends_with(&format!(" by {by}"))) {
+    if done.contains("kernel=\"\"") || !features.iter().all(|feature| feature.ends_with(&format!(" by {by}"))) {
         return Err(format!("the log says: {done}"));
     }
-    let tries = log.lines().filter(|line| line.contains("tried to load a module") && line.contains("module=bridge"));
+    let module = features.first().and_then(|feature| feature.split(' ').next()).unwrap_or_default();
+    let of_module = format!(" module={module} ");
+    let tries = log.lines().filter(|line| line.contains("tried to load a module") && line.contains(&of_module));
     let tried: Vec<_> = tries.filter_map(|line| line.split_once("loader=\"")?.1.split('"').next()).collect();
     let names: Vec<_> = case.tried.iter().map(|loader| loader.name()).collect();
     if tried == names { Ok(()) } else { Err(format!("the log says that {tried:?} were tried:\n{log}")) }

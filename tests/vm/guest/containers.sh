@@ -1,6 +1,6 @@
 # Containers on networks, attached by cnitool as a runtime would. Builds on cases.sh.
 
-export NETCONFPATH CNI_PATH=/usr/lib/cni
+export NETCONFPATH CNI_PATH=/usr/lib/cni CAP_ARGS
 mkdir -p /run/netns
 
 # container STEP CASE NETWORK GATEWAY...: from a kernel without modules, through add, check and del, to one without.
@@ -8,6 +8,7 @@ container() {
     local step=$1 case=$2 network=$3 gateway
     shift 3
     NETCONFPATH=/cni/$step
+    CAP_ARGS=$(cat "$NETCONFPATH/arguments")
     as_it_was
     : > /run/netns/web
     unshare --net=/run/netns/web ip link set lo up
