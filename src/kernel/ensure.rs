@@ -252,12 +252,10 @@ impl<'a> Round<'a> {
     }
 
     /// Where a feature came from that answered: the question may have loaded it, or may have been the only way to learn
-    /// that it is built in.
+    /// that it is built in, or part of another module.
     fn answered(&self, feature: &FeatureRef) -> Source {
-        match self.prober.borrow().modules().state(feature.telling_module()) {
-            ModuleState::BuiltIn | ModuleState::Unknown if !has_passive_question(feature) => Source::There,
-            _ => Source::Loaded(LoaderName::Netlink),
-        }
+        let live = self.prober.borrow().modules().state(feature.telling_module()) == ModuleState::Live;
+        if live || has_passive_question(feature) { Source::Loaded(LoaderName::Netlink) } else { Source::There }
     }
 
     /// What brought a feature that was not there at first and is there now: what shares its module, else the last.

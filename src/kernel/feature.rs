@@ -60,6 +60,8 @@ pub enum Probe {
     Qdisc(&'static str),
     /// A traffic control action.
     Action(&'static str),
+    /// A traffic control classifier.
+    Classifier(&'static str),
     /// A filesystem type.
     Filesystem(&'static str),
     /// A file that exists, per network namespace, once the feature is there.
@@ -200,7 +202,7 @@ impl FeatureRef {
     pub fn autoloads(&self) -> bool {
         match self.probe() {
             Probe::Listed | Probe::File(_) => false,
-            Probe::Qdisc(_) | Probe::Action(_) => true,
+            Probe::Qdisc(_) | Probe::Action(_) | Probe::Classifier(_) => true,
             _ => self.request().is_some(),
         }
     }

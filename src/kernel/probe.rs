@@ -110,7 +110,8 @@ impl Prober {
             | Probe::NftChain { .. }
             | Probe::Conntrack
             | Probe::Qdisc(_)
-            | Probe::Action(_) => self.gated(feature),
+            | Probe::Action(_)
+            | Probe::Classifier(_) => self.gated(feature),
         };
         self.remember(feature, answer)
     }
@@ -162,10 +163,22 @@ impl Prober {
             Probe::Conntrack => with(&mut self.netfilter, NETLINK_NETFILTER, nft::conntrack),
             Probe::Qdisc(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| traffic::qdisc(channel, kind)),
             Probe::Action(kind) => with(&mut self.route, NETLINK_ROUTE, |channel| traffic::action(channel, kind)),
+            Probe::Classifier(kind) => self.classifier(kind, feature.telling_module()),
             probe => match part(probe) {
                 Some(part) => self.part(part),
                 None => Answer::Unknown(None),
             },
+        }
+    }
+
+    /// The kernel loads a classifier when asked, and answers the same whether it has it: the lists tell, and where
+    /// there are none, its use will.
+    fn classifier(&mut self, kind: &str, module: &str) -> Answer {
+        let asked = with(&mut self.route, NETLINK_ROUTE, |channel| traffic::classifier(channel, kind));
+        self.modules.forget();
+        match self.modules.state(module) {
+            ModuleState::Absent if asked.is_present() => Answer::Absent(None),
+            _ => asked,
         }
     }
 

@@ -55,7 +55,9 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
     }
     if config.bandwidth.is_some_and(|limits| limits.egress.is_some()) {
         let why = "the limit on what the container sends (\"egressRate\")";
-        needs.extend([&feature::IFB, &feature::INGRESS, &feature::MIRRED].map(|feature| Need::new(feature, why)));
+        needs.extend(
+            [&feature::IFB, &feature::INGRESS, &feature::MIRRED, &feature::U32].map(|feature| Need::new(feature, why)),
+        );
     }
     if let Some(vrf) = &config.vrf {
         needs.push(Need::new(&feature::VRF, format!("the routing table of VRF {}", vrf.name)));
@@ -104,7 +106,10 @@ fn bridge_needs(config: &BridgeConfig) -> Vec<Need> {
     }
     if config.mac_spoof_check {
         let why = "the check of hardware addresses (\"macspoofchk\")";
-        needs.extend([&feature::NF_TABLES, &feature::NFT_BRIDGE].map(|feature| Need::new(feature, why)));
+        needs.extend(
+            [&feature::NF_TABLES, &feature::NFT_BRIDGE, &feature::NFT_META_BRIDGE]
+                .map(|feature| Need::new(feature, why)),
+        );
     }
     needs
 }

@@ -60,6 +60,7 @@ fn works(feature: &Feature) -> Option<bool> {
         Probe::NftExpression { name: "fib", .. } => "nft add rule inet gwk p fib daddr type local".to_owned(),
         Probe::NftExpression { name: "reject", .. } => "nft add rule inet gwk p reject".to_owned(),
         Probe::NftExpression { name: "nat", .. } => "nft add rule inet gwk c snat ip to 192.0.2.1".to_owned(),
+        Probe::NftExpression { name: "meta", .. } => "nft add rule bridge gwk s iifname lo drop".to_owned(),
         Probe::NftChain { name: "filter", .. } => {
             "nft add chain bridge gwk c { type filter hook prerouting priority 0 ; }".to_owned()
         }
@@ -69,6 +70,7 @@ fn works(feature: &Feature) -> Option<bool> {
         Probe::Qdisc("tbf") => "tc qdisc add dev lo root tbf rate 1mbit burst 32k latency 50ms".to_owned(),
         Probe::Qdisc("ingress") => "tc qdisc add dev lo handle ffff: ingress".to_owned(),
         Probe::Action("mirred") => "tc actions add action mirred egress redirect dev lo index 77".to_owned(),
+        Probe::Classifier("u32") => "tc filter add dev gwp0 parent ffff: u32 match u8 0 0".to_owned(),
         _ => return None,
     };
     let (program, arguments) = command.split_once(' ').unwrap();
@@ -82,6 +84,8 @@ fn stage() {
     let _ = run("nft", "add table inet gwk");
     let _ = run("nft", "add chain inet gwk c { type nat hook postrouting priority 0 ; }");
     let _ = run("nft", "add chain inet gwk p { type filter hook prerouting priority 0 ; }");
+    let _ = run("nft", "add chain bridge gwk s { type filter hook input priority 0 ; }");
+    let _ = run("tc", "qdisc add dev gwp0 handle ffff: ingress");
 }
 
 #[test]

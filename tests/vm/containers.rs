@@ -57,7 +57,7 @@ static CASES: &[Case] = &[
 ];
 
 /// The modules that they need.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 17] = [
     "bridge",
     "veth",
     "dummy",
@@ -69,10 +69,12 @@ const MODULES: [&str; 15] = [
     "nft_ct",
     "nft_fib_inet",
     "nft_reject_inet",
+    "nft_meta_bridge",
     "nf_conntrack_netlink",
     "sch_tbf",
     "sch_ingress",
     "act_mirred",
+    "cls_u32",
 ];
 
 /// What the runtime gives to networks that declare the capability, examples aside: what follows in them may need more.

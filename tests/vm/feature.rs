@@ -53,6 +53,8 @@ pub(crate) const TBF: Feature = loading("tbf", "sch_tbf", "sch_tbf");
 pub(crate) const OVERLAY: Feature = passive("overlay", "overlay", "fs-overlay");
 /// Stays until the end of the boot.
 pub(crate) const VRF: Feature = passive("vrf", "vrf", "rtnl-link-vrf");
+/// Part of nf_tables until 6.12 at least.
+pub(crate) const NFT_META_BRIDGE: Feature = loading("nft_meta_bridge", "nft_meta_bridge", "nft-expr-7-meta");
 /// A module that groundwork knows nothing about.
 pub(crate) const IP_GRE: Feature = by_name("ip_gre", Question::Lists);
 /// Another, of 16 bytes.
@@ -93,4 +95,6 @@ pub(crate) const ALL: &[Feature] = &[
     loading("nft_bridge", "nf_tables", "nft-chain-7-filter"),
     loading("ingress", "sch_ingress", "sch_ingress"),
     loading("mirred", "act_mirred", "act_mirred"),
+    loading("u32", "cls_u32", "cls_u32"),
+    NFT_META_BRIDGE,
 ];

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     doctor::Said,
     feature::{
-        ALL, BRIDGE, CONNTRACK, Feature, GENEVE, NF_TABLES, NFT_MASQ, OVERLAY, Question, SORTS, TBF, VLAN, VRF, VXLAN,
+        ALL, BRIDGE, CONNTRACK, Feature, GENEVE, NF_TABLES, NFT_MASQ, NFT_META_BRIDGE, OVERLAY, Question, SORTS, TBF,
+        VLAN, VRF, VXLAN,
     },
     initrd::{Initrd, Storage},
     kernels::{KERNELS, Kernel, Unpacked},
@@ -180,7 +181,7 @@ static GROUPS: &[Group] = &[
             case(
                 "modules_disabled",
                 DEFAULT,
-                &[BRIDGE, VXLAN, VLAN, NF_TABLES, NFT_MASQ, CONNTRACK, TBF, OVERLAY],
+                &[BRIDGE, VXLAN, VLAN, NF_TABLES, NFT_MASQ, NFT_META_BRIDGE, CONNTRACK, TBF, OVERLAY],
                 none,
                 "kernel.modules_disabled is 1",
             ),
@@ -200,19 +201,25 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 fn on(kernel: &'static Kernel, group: &'static Group) -> Vec<Trial> {
-    let boot = Arc::new(Boot::new(kernel, group.options, plan(group.cases), group.fill));
+    let boot = Arc::new(Boot::new(kernel, group.options, plan(group, kernel), group.fill));
     let whole = Arc::clone(&boot);
     let boots = Trial::test(format!("{}::{}::boots", kernel.name, group.name), move || {
         whole.report().map(drop).map_err(Failed::from)
     });
-    let tries = group.cases.iter().flat_map(|case| case.features.iter().map(move |feature| (case, feature)));
     let trial = |(case, feature): (&'static Case, &'static Feature)| {
         let boot = Arc::clone(&boot);
         Trial::test(format!("{}::{}", kernel.name, step(case, feature).replace('/', "::")), move || {
             boot.report().and_then(|report| judge(report, case, feature, kernel)).map_err(Failed::from)
         })
     };
-    std::iter::once(boots).chain(tries.map(trial)).collect()
+    std::iter::once(boots).chain(tries(group, kernel).map(trial)).collect()
+}
+
+/// Each case with each of its features that is a module here.
+fn tries(group: &'static Group, kernel: &Kernel) -> impl Iterator<Item = (&'static Case, &'static Feature)> {
+    let is_module = move |feature: &&Feature| **feature != NFT_META_BRIDGE || kernel.name == "7";
+    let of = move |case: &'static Case| case.features.iter().filter(is_module).map(move |feature| (case, feature));
+    group.cases.iter().flat_map(of)
 }
 
 fn step(case: &Case, feature: &Feature) -> String {
@@ -220,13 +227,12 @@ fn step(case: &Case, feature: &Feature) -> String {
 }
 
 /// The guest's plan.
-fn plan(cases: &[Case]) -> String {
-    let tries = cases.iter().flat_map(|case| case.features.iter().map(move |feature| (case, feature)));
+fn plan(group: &'static Group, kernel: &Kernel) -> String {
     let line = |(case, feature): (&Case, &Feature)| {
         let config = configuration(case, feature);
         format!("try {} {} {} '{config}'\n", step(case, feature), case.host, feature.module)
     };
-    std::iter::once(". /cases.sh\n".to_owned()).chain(tries.map(line)).collect()
+    std::iter::once(". /cases.sh\n".to_owned()).chain(tries(group, kernel).map(line)).collect()
 }
 
 /// A configuration that needs this feature only.

@@ -25,6 +25,17 @@ const fn nft(
     Feature { name, needed_for, probe, modules, request: Some(request), aliases: &[], kconfig }
 }
 
+/// A part of traffic control, known by its module's name too.
+const fn traffic(
+    name: &'static str,
+    modules: &'static [&'static str],
+    probe: Probe,
+    kconfig: &'static str,
+    needed_for: &'static str,
+) -> Feature {
+    Feature { name, needed_for, probe, modules, request: None, aliases: modules, kconfig }
+}
+
 /// An expression in rules of family inet.
 const fn expression(name: &'static str) -> Probe {
     Probe::NftExpression { family: NftFamily::Inet, name }
@@ -158,6 +169,15 @@ pub static NFT_BRIDGE: Feature = nft(
     "NF_TABLES_BRIDGE",
     "rules on frames inside a bridge (spoof check)",
 );
+/// Expression `meta` of family bridge; a part of nf_tables until 6.12 at least.
+pub static NFT_META_BRIDGE: Feature = nft(
+    "nft_meta_bridge",
+    &["nft_meta_bridge"],
+    Probe::NftExpression { family: NftFamily::Bridge, name: "meta" },
+    "nft-expr-7-meta",
+    "NFT_BRIDGE_META",
+    "rules that ask from where a frame comes (spoof check)",
+);
 /// Connection tracking over netlink.
 pub static CONNTRACK: Feature = Feature {
     aliases: &["conntrack"],
@@ -182,35 +202,31 @@ pub static BR_NETFILTER: Feature = Feature {
     kconfig: "BRIDGE_NETFILTER",
 };
 /// Queueing discipline `tbf`.
-pub static TBF: Feature = Feature {
-    name: "tbf",
-    needed_for: "limits on bandwidth",
-    probe: Probe::Qdisc("tbf"),
-    modules: &["sch_tbf"],
-    request: None,
-    aliases: &["sch_tbf"],
-    kconfig: "NET_SCH_TBF",
-};
+pub static TBF: Feature = traffic("tbf", &["sch_tbf"], Probe::Qdisc("tbf"), "NET_SCH_TBF", "limits on bandwidth");
 /// Queueing discipline `ingress`.
-pub static INGRESS: Feature = Feature {
-    name: "ingress",
-    needed_for: "limits on what a container sends",
-    probe: Probe::Qdisc("ingress"),
-    modules: &["sch_ingress"],
-    request: None,
-    aliases: &["sch_ingress"],
-    kconfig: "NET_SCH_INGRESS",
-};
+pub static INGRESS: Feature = traffic(
+    "ingress",
+    &["sch_ingress"],
+    Probe::Qdisc("ingress"),
+    "NET_SCH_INGRESS",
+    "limits on what a container sends",
+);
 /// Action `mirred`.
-pub static MIRRED: Feature = Feature {
-    name: "mirred",
-    needed_for: "limits on what a container sends (redirection to an ifb)",
-    probe: Probe::Action("mirred"),
-    modules: &["act_mirred"],
-    request: None,
-    aliases: &["act_mirred"],
-    kconfig: "NET_ACT_MIRRED",
-};
+pub static MIRRED: Feature = traffic(
+    "mirred",
+    &["act_mirred"],
+    Probe::Action("mirred"),
+    "NET_ACT_MIRRED",
+    "limits on what a container sends (redirection to an ifb)",
+);
+/// Classifier `u32`.
+pub static U32: Feature = traffic(
+    "u32",
+    &["cls_u32"],
+    Probe::Classifier("u32"),
+    "NET_CLS_U32",
+    "limits on what a container sends (which packets are redirected)",
+);
 /// Filesystem `overlay`.
 pub static OVERLAY: Feature = Feature {
     name: "overlay",
@@ -246,11 +262,13 @@ pub static ALL: &[&Feature] = &[
     &NFT_FIB,
     &NFT_REJECT,
     &NFT_BRIDGE,
+    &NFT_META_BRIDGE,
     &CONNTRACK,
     &BR_NETFILTER,
     &TBF,
     &INGRESS,
     &MIRRED,
+    &U32,
     &OVERLAY,
 ];
 
@@ -260,7 +278,7 @@ static OUR_SETS: &[(NftFamily, &str, &[&Feature])] = &[
     (NftFamily::Inet, "masq", &[&NFT_CHAIN_NAT, &NFT_MASQ]),
     (NftFamily::Inet, "hp", &[&NFT_CHAIN_NAT, &NFT_NAT, &NFT_FIB]),
     (NftFamily::Inet, "snat", &[&NFT_CHAIN_NAT, &NFT_MASQ, &NFT_CT]),
-    (NftFamily::Bridge, "spoof", &[&NFT_BRIDGE]),
+    (NftFamily::Bridge, "spoof", &[&NFT_BRIDGE, &NFT_META_BRIDGE]),
 ];
 
 /// What the sets of these names, in our table of this family, prove.
@@ -300,7 +318,7 @@ static BY_PLUGIN: &[(&str, &[&Feature])] = &[
     ("dummy", &[&DUMMY]),
     ("tap", &[&TUN]),
     ("vrf", &[&VRF]),
-    ("bandwidth", &[&IFB, &TBF, &INGRESS, &MIRRED]),
+    ("bandwidth", &[&IFB, &TBF, &INGRESS, &MIRRED, &U32]),
 ];
 
 #[cfg(test)]

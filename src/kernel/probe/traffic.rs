@@ -1,4 +1,4 @@
-//! Traffic control: queueing disciplines and actions.
+//! Traffic control: queueing disciplines, actions and classifiers.
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::{
@@ -34,6 +34,17 @@ pub(super) fn action(channel: &mut Channel, kind: &str) -> Answer {
     action.attributes = vec![TcActionAttribute::Kind(kind.to_owned())];
     message.attributes = vec![TcActionMessageAttribute::Actions(vec![action])];
     answer(channel.ask(RouteNetlinkMessage::NewTrafficAction(message), NLM_F_CREATE | NLM_F_EXCL))
+}
+
+/// Asks for a filter in a block that no kernel has: refused with EINVAL, whether or not the classifier is there, after
+/// it was looked up (and, since 5.1, loaded).
+pub(super) fn classifier(channel: &mut Channel, kind: &str) -> Answer {
+    /// `TCM_IFINDEX_MAGIC_BLOCK` (linux/rtnetlink.h): the filter is for a block, not for a link.
+    const BLOCK: i32 = -1;
+    let mut message = TcMessage::default();
+    message.header.index = BLOCK;
+    message.attributes = vec![TcAttribute::Kind(kind.to_owned())];
+    answer(channel.ask(RouteNetlinkMessage::NewTrafficFilter(message), NLM_F_CREATE | NLM_F_EXCL))
 }
 
 /// Unknown names are refused with ENOENT.
