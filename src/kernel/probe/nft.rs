@@ -5,8 +5,9 @@ use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
     conntrack::ConntrackMessage,
     nftables::{
-        ChainAttribute, ChainMessage, ExpressionAttribute, Hook, HookNumber, ListAttribute, NfTablesMessage,
-        RuleAttribute, RuleMessage, SetAttribute, SetMessage, TableAttribute, TableFlags, TableMessage,
+        ChainAttribute, ChainMessage, ExpressionAttribute, Expressions, Hook, HookNumber, ListAttribute, Meta, MetaKey,
+        NfTablesMessage, Register, RuleAttribute, RuleMessage, SetAttribute, SetMessage, TableAttribute, TableFlags,
+        TableMessage,
     },
     none::ControlMessage,
 };
@@ -124,13 +125,16 @@ fn question(part: Part) -> (NetfilterMessage, u16) {
     const NO_ELEMENT: u16 = 2;
     match part {
         Part::Expression(family, name) => {
-            let expression = ListAttribute::Element(vec![ExpressionAttribute::Name(name.to_owned())]);
+            let mut expression = vec![ExpressionAttribute::Name(name.to_owned())];
+            if name == "meta" {
+                expression.push(ExpressionAttribute::Data(incoming_name()));
+            }
             let mistake = ListAttribute::Other(DefaultNla::new(NO_ELEMENT, Vec::new()));
             let rule = RuleMessage {
                 attributes: vec![
                     RuleAttribute::Table(QUESTION.to_owned()),
                     RuleAttribute::Chain(QUESTION.to_owned()),
-                    RuleAttribute::Expressions(vec![expression, mistake]),
+                    RuleAttribute::Expressions(vec![ListAttribute::Element(expression), mistake]),
                 ],
             };
             (in_family(family, NfTablesMessage::NewRule(rule)), NLM_F_CREATE | NLM_F_APPEND)
@@ -155,4 +159,10 @@ fn in_family(family: NftFamily, message: NfTablesMessage) -> NetfilterMessage {
         NftFamily::Bridge => NetfilterProtoFamily::Bridge,
     };
     NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message)
+}
+
+/// What `meta` is asked for. Its kind for bridges is looked for, and loaded, by a part of nf_tables that refuses a
+/// `meta` without a key first (net/netfilter/nft_meta.c, `nft_meta_select_ops`).
+fn incoming_name() -> Expressions {
+    Expressions::Meta(vec![Meta::Key(MetaKey::Iifname), Meta::DestinationRegister(Register::Reg1)])
 }
