@@ -73,7 +73,10 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
             let master = bridge.as_ref().map(|bridge| links.named(rtnl, bridge)).transpose()?.map(|link| link.index);
             let pair = VethPair { host, host_mac: *host_mac, master, peer, peer_mac: *peer_mac, mtu: *mtu };
             match place {
-                Place::Sandbox => rtnl.create_veth(&pair, Some(tools.sandbox.as_fd()))?,
+                Place::Sandbox => {
+                    let made = rtnl.create_veth(&pair, Some(tools.sandbox.as_fd()));
+                    made.map_err(|error| full_bridge(bridge.as_deref(), error))?;
+                }
                 Place::Host => unless(rtnl.create_veth(&pair, None), Errno::EEXIST)?, // another ADD was faster
             }
         }
@@ -237,6 +240,14 @@ pub(crate) fn route_entry(route: &Route, link: u32) -> RouteEntry {
         scope: route.scope,
         mtu: route.mtu,
         advmss: route.advmss,
+    }
+}
+
+/// Says in words that a bridge takes no more ports, where that is why.
+fn full_bridge(bridge: Option<&str>, error: rtnl::Error) -> Error {
+    match bridge {
+        Some(bridge) if error.errno() == Some(Errno::EXFULL) => Error::FullBridge { bridge: bridge.into() },
+        _ => error.into(),
     }
 }
 

@@ -71,6 +71,12 @@ pub enum Error {
     /// Eight names of links, all taken.
     #[error("no name for the host's end of the veth is free: every candidate exists (`ip link show type veth`)")]
     NoFreeName,
+    /// The kernel numbers a bridge's ports with ten bits.
+    #[error(
+        "bridge {bridge} is full: the kernel takes at most 1023 ports for one bridge (EXFULL), so further containers need \
+         a network with another \"bridge\" and subnet; `ip link show master {bridge}` lists the ports"
+    )]
+    FullBridge { bridge: String },
     /// A link that was there a moment ago.
     #[error("link {name} has disappeared while it was being set up")]
     NoLink { name: String },
@@ -124,9 +130,12 @@ impl Error {
             Self::Result(error) => error.code(),
             Self::Kernel(_) => code::KERNEL_NOT_READY,
             Self::Nft(nft::Error::Taken { .. }) => code::PORT_TAKEN,
-            Self::Rtnl(_) | Self::Nft(_) | Self::Sysctl(_) | Self::NoLink { .. } | Self::NoFreeName => {
-                code::KERNEL_REFUSED
-            }
+            Self::Rtnl(_)
+            | Self::Nft(_)
+            | Self::Sysctl(_)
+            | Self::NoLink { .. }
+            | Self::NoFreeName
+            | Self::FullBridge { .. } => code::KERNEL_REFUSED,
             Self::Store(_) => code::STORE,
             Self::Ipam(_) | Self::NotUnique { .. } => code::NO_ADDRESS,
             Self::Delegate(_) => code::DELEGATE_FAILED,
