@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{delegated, fixed, native, parse, parse_for, request};
+use super::{delegated, fixed, native, parse, parse_for, request, with};
 use crate::{
     cni::{Verb, args::CniArgs, json::FieldError},
     config::{ConfigError, NetworkConfig},
@@ -149,6 +149,13 @@ proptest! {
         };
         prop_assert_eq!(config, meaning(parse(&base).unwrap()));
     }
+}
+
+/// What the property above failed on: an error that named no key.
+#[test]
+fn a_blank_type_is_named() {
+    let error = parse(&with(&delegated(), "/type", json!(" "))).unwrap_err();
+    assert!(error.to_string().contains("`type` is \" \""), "{error}");
 }
 
 /// A value of another JSON type in any place is an error of decoding that names exactly this place.
