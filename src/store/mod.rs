@@ -38,6 +38,7 @@ pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, SandboxLink, S
 use self::{
     folder::{Folder, failed},
     lock::{lock_existing_file, lock_file, try_lock_existing_file},
+    record::Head,
 };
 use crate::{cni::name, config::Attachment};
 
@@ -80,13 +81,29 @@ pub enum Error {
         /// Where and how.
         source: serde_json::Error,
     },
-    /// A record of a later version that this one cannot read.
-    #[error("the record {path} has format {format}, this groundwork reads up to {FORMAT}: use the newer version")]
+    /// A record of a later version. To undo what is known of it would leave the rest for ever.
+    #[error(
+        "the record {path} has format {format}, and this groundwork ({version}) can undo up to {FORMAT}: \
+         use the newer version that wrote it, at least until the container is gone",
+        version = env!("CARGO_PKG_VERSION")
+    )]
     Newer {
         /// The file.
         path: PathBuf,
         /// Its format.
         format: u32,
+    },
+    /// A whole record of a known format that holds what no version of it does.
+    #[error(
+        "the record {path} holds what this groundwork ({version}) does not know ({source}): use the version that wrote \
+         it, or remove the file if nobody did",
+        version = env!("CARGO_PKG_VERSION")
+    )]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: serde_json::Error,
     },
 }
 
@@ -236,21 +253,20 @@ impl Store {
     /// What is remembered of an attachment; None when nothing is.
     ///
     /// # Errors
-    /// [`Error::Garbled`] and [`Error::Newer`] when there is a record and it cannot be read: DEL and GC go on with the
-    /// names alone, and remove it.
+    /// [`Error::Garbled`]: DEL and GC go on with the names alone, and remove it. [`Error::Newer`] and [`Error::Unknown`]:
+    /// they leave all as it is.
     pub fn read(&self, attachment: &Attachment) -> Result<Option<Record>, Error> {
         let name = file_name(attachment)?;
         let Some(content) = self.attachments.read(&name)?.filter(|content| !content.is_empty()) else {
             return Ok(None);
         };
         let line = last_line(&content);
-        serde_json::from_slice(line).map(Some).map_err(|source| {
-            let path = self.attachments.path().join(&name);
-            match serde_json::from_slice(line) {
-                Ok(Head { format }) if format > FORMAT => Error::Newer { path, format },
-                _ => Error::Garbled { path, source },
-            }
-        })
+        let path = || self.attachments.path().join(&name);
+        let Head { format } = serde_json::from_slice(line).map_err(|source| Error::Garbled { path: path(), source })?;
+        if format > FORMAT {
+            return Err(Error::Newer { path: path(), format });
+        }
+        serde_json::from_slice(line).map(Some).map_err(|source| Error::Unknown { path: path(), source })
     }
 
     /// Writes the record of the attachment that the lock is for.
@@ -261,7 +277,7 @@ impl Store {
         let name = file_name(&lock.attachment)?;
         let failed = |source: std::io::Error| self.attachments.failed("write", &name, source);
         let mut line = vec![b'\n']; // ends what someone may have written half
-        serde_json::to_writer(&mut line, record).map_err(|error| failed(error.into()))?;
+        serde_json::to_writer(&mut line, &record.versioned()).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
         let mut file = &lock.file;
         file.write_all(&line).map_err(failed)?;
@@ -306,12 +322,6 @@ impl Lock {
     pub const fn attachment(&self) -> &Attachment {
         &self.attachment
     }
-}
-
-/// What every format has.
-#[derive(serde::Deserialize)]
-struct Head {
-    format: u32,
 }
 
 /// The last line that was written to its end; all there is when there is none.

@@ -19,16 +19,20 @@ use crate::{
     sys::netns::NetnsId,
 };
 
-/// The format that this version writes. It rises when an older version could not undo what a record stands for.
-pub const FORMAT: u32 = 1;
+/// The newest format that this version reads and writes. A record has the lowest whose readers can undo all that it
+/// stands for, so that after a downgrade the others are still served; what they cannot undo they refuse.
+///
+/// 1. A link with an end on the host, addresses, leases, elements, settings, another plugin.
+/// 2. A link without such an end, VRF, tuning, routing by source, limits on bandwidth.
+///
+/// A field or kind of element that must be undone raises it; one that can be left out does not.
+pub const FORMAT: u32 = 2;
 
 /// One attachment. Written as an intent before anything is touched, again when the addresses are known, and again
 /// when all is done. A reader skips fields that it does not know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// See [`FORMAT`].
-    pub format: u32,
     /// The network's name.
     pub network: String,
     /// `CNI_CONTAINERID`.
@@ -37,6 +41,9 @@ pub struct Record {
     pub ifname: String,
     /// How far the ADD came.
     pub state: State,
+    /// The network's configuration as the ADD had it, without prevResult; for repair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Map<String, Value>>,
     /// The boot in which it was made.
     pub boot_id: BootId,
     /// The sandbox.
@@ -203,11 +210,11 @@ impl Record {
     #[must_use]
     pub fn intent(network: &str, attachment: &Attachment, netns: Netns, boot_id: BootId) -> Self {
         Self {
-            format: FORMAT,
             network: network.into(),
             container_id: attachment.container_id.clone(),
             ifname: attachment.ifname.clone(),
             state: State::Adding,
+            config: None,
             boot_id,
             netns,
             host_link: None,
@@ -227,6 +234,17 @@ impl Record {
             delegate: None,
             result: None,
         }
+    }
+
+    /// As it is written.
+    pub(super) const fn versioned(&self) -> impl Serialize {
+        let is_of_first = self.sandbox_link.is_none()
+            && self.vrf.is_none()
+            && self.tuned.is_none()
+            && self.source_routing.is_none()
+            && self.shaped.is_none()
+            && self.ifb.is_none();
+        Versioned { format: if is_of_first { 1 } else { FORMAT }, record: self }
     }
 
     /// Nothing of it lives, as far as its sandbox tells: an address is given again only for good reason.
@@ -266,4 +284,17 @@ impl Record {
     pub(super) const fn outlives_boot(&self) -> bool {
         self.ipam.is_some() || self.delegate.is_some()
     }
+}
+
+/// What every format has.
+#[derive(Deserialize)]
+pub(super) struct Head {
+    pub(super) format: u32,
+}
+
+#[derive(Serialize)]
+struct Versioned<'a> {
+    format: u32,
+    #[serde(flatten)]
+    record: &'a Record,
 }

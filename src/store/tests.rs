@@ -1,7 +1,7 @@
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
 use super::*;
-use crate::{nft::ruleset::Element, sys::netns::NetnsId};
+use crate::{nft::ruleset::Element, plan::source_routing::SourceRouting, rtnl::LinkSettings, sys::netns::NetnsId};
 
 fn attachment(container_id: &str) -> Attachment {
     Attachment { container_id: container_id.into(), ifname: "eth0".into() }
@@ -59,22 +59,53 @@ fn a_record_comes_back_as_it_was_and_leaves_nothing_when_removed() {
 }
 
 #[test]
-fn a_record_of_a_later_version_is_read_as_far_as_it_can_be() {
+fn a_record_of_a_later_version_is_refused() {
     let fixture = Fixture::new();
     let (store, one) = (&fixture.store, attachment("c1"));
     let lock = store.lock(&one).unwrap();
     store.write(&lock, &record(store, &one)).unwrap();
     let path = fixture.path("attachments/c1@eth0");
 
-    let mut later: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    later["format"] = 2.into();
-    later["colour"] = "blue".into();
-    fs::write(&path, later.to_string()).unwrap();
-    assert_eq!(store.read(&one).unwrap().unwrap().format, 2);
+    let whole: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let read = |key: &str, value: serde_json::Value| {
+        let mut changed = whole.clone();
+        changed[key] = value;
+        fs::write(&path, changed.to_string()).unwrap();
+        store.read(&one)
+    };
+    let newer = read("format", (FORMAT + 1).into()).unwrap_err();
+    assert!(matches!(newer, Error::Newer { format, .. } if format == FORMAT + 1), "{newer}");
+    assert!(newer.to_string().contains("use the newer version that wrote it"), "{newer}");
+    // What a later version adds and does not count as to be undone.
+    assert_eq!(read("colour", "blue".into()).unwrap(), Some(record(store, &one)));
+    // A kind of element that is unknown, although the format is not.
+    let unknown = read("elements", serde_json::json!([{"tunnel": 4}])).unwrap_err();
+    assert!(matches!(unknown, Error::Unknown { .. }) && unknown.to_string().contains("`tunnel`"), "{unknown}");
+}
 
-    later["elements"] = serde_json::json!([{"tunnel": 4}]);
-    fs::write(&path, later.to_string()).unwrap();
-    assert!(matches!(store.read(&one), Err(Error::Newer { format: 2, .. })));
+#[test]
+fn a_record_has_the_lowest_format_that_can_undo_it() {
+    let fixture = Fixture::new();
+    let (store, one) = (&fixture.store, attachment("c1"));
+    let lock = store.lock(&one).unwrap();
+    let plain = record(store, &one);
+    let link = HostLink { name: "veth1".into(), mac: "02:00:00:00:00:01".parse().unwrap() };
+    let cases = [
+        (1, plain.clone()),
+        (1, Record { host_link: Some(link.clone()), ..plain.clone() }),
+        (2, Record { vrf: Some("blue".into()), ..plain.clone() }),
+        (2, Record { sandbox_link: Some(SandboxLink::Made { temporary: "gw1".into() }), ..plain.clone() }),
+        (2, Record { ifb: Some(link.clone()), ..plain.clone() }),
+        (2, Record { shaped: Some(Shaped { link, sends: true, receives: false }), ..plain.clone() }),
+        (2, Record { tuned: Some(LinkSettings::default()), ..plain.clone() }),
+        (2, Record { source_routing: Some(SourceRouting::default()), ..plain }),
+    ];
+    for (format, record) in cases {
+        store.write(&lock, &record).unwrap();
+        let content = fs::read(fixture.path("attachments/c1@eth0")).unwrap();
+        let Head { format: written } = serde_json::from_slice(last_line(&content)).unwrap();
+        assert_eq!((written, store.read(&one).unwrap()), (format, Some(record)));
+    }
 }
 
 #[test]
