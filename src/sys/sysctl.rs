@@ -2,7 +2,12 @@
 //!
 //! A setting is named by its path below /proc/sys (`net/ipv4/conf/eth0.5/arp_notify`): an interface's name may hold dots.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
 
 /// A setting that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -28,17 +33,34 @@ pub fn read(name: &str) -> Result<String, Error> {
     })
 }
 
-/// Writes a setting.
+/// Gives a setting a value. What has it already is not written: where `/proc/sys` is read-only that would fail, and the
+/// kernel makes a writer of some settings (`forwarding`, `disable_ipv6`) try again and again while another process
+/// changes links.
 ///
 /// # Errors
-/// As `open(2)` and `write(2)`: ENOENT where the kernel lacks it, EROFS or EACCES where /proc/sys is read-only;
+/// As `open(2)` and `write(2)`: ENOENT where the kernel lacks it, EROFS or EACCES where it may not be written;
 /// a name that leaves /proc/sys is refused.
 pub fn write(name: &str, value: &str) -> Result<(), Error> {
-    file(name).and_then(|path| fs::write(path, value)).map_err(|source| Error {
+    file(name).and_then(|path| write_to(&path, value)).map_err(|source| Error {
         verb: format!("write {value} to"),
         path: shown(name),
         source,
     })
+}
+
+fn write_to(path: &Path, value: &str) -> io::Result<()> {
+    let is_held = |setting: &File| -> io::Result<bool> {
+        let mut held = [0; 256];
+        let length = setting.read_at(&mut held, 0)?;
+        Ok(held[..length].trim_ascii() == value.as_bytes())
+    };
+    match File::options().read(true).write(true).open(path) {
+        Ok(setting) if is_held(&setting)? => Ok(()),
+        Ok(setting) => setting.write_all_at(value.as_bytes(), 0),
+        // It may be read-only, and right, or write-only.
+        Err(_) if File::open(path).is_ok_and(|setting| is_held(&setting).unwrap_or(false)) => Ok(()),
+        Err(_) => fs::write(path, value),
+    }
 }
 
 fn shown(name: &str) -> PathBuf {

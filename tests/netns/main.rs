@@ -19,6 +19,7 @@ mod many;
 mod network;
 mod plan;
 mod requests;
+mod settings;
 mod status;
 mod strike;
 mod traffic;
