@@ -57,15 +57,6 @@ fn they_are_reached_from_everywhere_and_gone_after_del() {
 }
 
 #[test]
-fn sctp_too() {
-    let host = Host::new();
-    let (_world, web) = (world(&host), host.sandbox("web"));
-    web.add(&publishing(&network("a"), json!([mapping(9000, 90, "SCTP")])));
-    let shown = elements(&host);
-    assert!(shown.contains("sctp . 9000") || shown.contains("132 . 9000"), "{shown}");
-}
-
-#[test]
 fn one_address_of_the_host_and_no_other() {
     let host = Host::new();
     let (world, web) = (world(&host), host.sandbox("web"));

@@ -15,3 +15,4 @@ mod flows;
 mod host_ports;
 mod node;
 mod repair;
+mod sctp;
