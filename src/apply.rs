@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     os::fd::{AsFd, BorrowedFd},
     thread,
     time::{Duration, Instant},
@@ -17,7 +16,7 @@ use crate::{
     kernel::Ready,
     nft::{
         Nft,
-        ruleset::{Element, Family, Flow},
+        ruleset::{Element, Flows},
     },
     plan::{self, Place, Step, source_routing::RouteChange},
     rtnl::{
@@ -64,11 +63,6 @@ pub fn apply_add(_ready: &Ready, steps: &[Step], tools: &mut Tools<'_>) -> Resul
 fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
     let (rtnl, links) = (tools.rtnl, &mut tools.links);
     match step {
-        Step::CreateBridge { name, mac, mtu, vlan_filtering } => {
-            let made = rtnl.create_bridge(name, *mac, *mtu, *vlan_filtering);
-            unless(made, Errno::EEXIST)?;
-        }
-        Step::FilterVlans { bridge } => rtnl.filter_vlans(links.named(rtnl, bridge)?)?,
         Step::CreateVeth { host, host_mac, bridge, place, peer, peer_mac, mtu } => {
             let master = bridge.as_ref().map(|bridge| links.named(rtnl, bridge)).transpose()?.map(|link| link.index);
             let pair = VethPair { host, host_mac: *host_mac, master, peer, peer_mac: *peer_mac, mtu: *mtu };
@@ -85,23 +79,6 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
             let to = Move { name, alias: link, up: false };
             rtnl.move_link(links.named(rtnl, link)?, tools.sandbox.as_fd(), &to)?;
         }
-        Step::SetPort { link, flags } => rtnl.set_port(link, *flags)?,
-        Step::SetVlans { link, leave, trunk, native } => {
-            let port = links.named(rtnl, link)?;
-            leave.map_or(Ok(()), |vlan| rtnl.delete_port_vlan(port, vlan))?;
-            rtnl.add_port_vlans(port, trunk, *native)?;
-        }
-        Step::SetPromisc { link } => rtnl.set_promisc(links.named(rtnl, link)?, true)?,
-        Step::DeleteAddress { link, address } => {
-            let gone = rtnl.delete_address(links.named(rtnl, link)?, *address);
-            unless(gone, Errno::EADDRNOTAVAIL)?;
-        }
-        Step::CreateIfb { name, mac, mtu } => rtnl.create_ifb(name, *mac, *mtu)?,
-        Step::Shape { link, shaper } => rtnl.shape(links.named(rtnl, link)?, shaper)?,
-        Step::Redirect { link, ifb } => {
-            let to = links.named(rtnl, ifb)?.clone();
-            rtnl.redirect(links.named(rtnl, link)?, &to)?;
-        }
         Step::AddElements(elements) => {
             if let Some(nft) = &mut tools.nft {
                 nft.add(elements)?;
@@ -117,18 +94,7 @@ fn run_on_host(step: &Step, tools: &mut Tools<'_>) -> Result<()> {
                 end_flows(ports, rtnl, nft)?;
             }
         }
-        Step::SetUp { .. }
-        | Step::RenameLink { .. }
-        | Step::SetMaster { .. }
-        | Step::Sysctl { .. }
-        | Step::AddAddress { .. }
-        | Step::AddRoute { .. }
-        | Step::ChangeLink { .. }
-        | Step::AddRule(_)
-        | Step::ChangeRoute { .. }
-        | Step::AwaitDetection { .. } => {
-            run_anywhere(step, rtnl, links)?;
-        }
+        _ => run_anywhere(step, rtnl, links)?,
     }
     Ok(())
 }
@@ -148,14 +114,8 @@ fn open_gates(admin_chain: &str, nft: &mut Nft) -> Result<()> {
 /// Ends the flows that miss host ports of UDP.
 fn end_flows(ports: &[Element], rtnl: &Rtnl, nft: &mut Nft) -> Result<()> {
     let own = rtnl.all_addresses()?;
-    let is_local = |ip: IpAddr| ip.is_loopback() || own.contains(&ip);
-    for element in ports {
-        if let Element::HostPort { host_port, to, .. } = element {
-            let misses = |flow: &Flow| plan::misses(flow, element, is_local);
-            nft.end_udp_flows(Family::of(to.ip()), *host_port, misses)?;
-        }
-    }
-    Ok(())
+    let stale: Vec<Flows> = ports.iter().flat_map(|port| plan::stale(port, &own)).collect();
+    Ok(nft.end_udp_flows(&stale)?)
 }
 
 /// Runs consecutive steps of the sandbox on one thread inside it; deleting the veth undoes them all.
@@ -166,7 +126,8 @@ fn run_in_sandbox(steps: &[Step], sandbox: &Sandbox, links: &mut Links) -> Resul
     })?
 }
 
-fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
+/// Runs a step that takes no more than a socket of the namespace that it is about.
+pub(crate) fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
     match step {
         Step::SetUp { link, .. } => rtnl.set_up(links.named(rtnl, link)?)?,
         Step::Sysctl { setting, value, optional, .. } => match sysctl::write(&setting.0, value) {
@@ -201,6 +162,36 @@ fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
         }
         Step::ChangeLink { link, settings } => rtnl.change(links.named(rtnl, link)?, settings)?,
         Step::AwaitDetection { link } => await_detection(rtnl, links.named(rtnl, link)?)?,
+        _ => run_on_bridge_or_ifb(step, rtnl, links)?,
+    }
+    Ok(())
+}
+
+/// The same, of steps about what only the host has.
+fn run_on_bridge_or_ifb(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
+    match step {
+        Step::CreateBridge { name, mac, mtu, vlan_filtering } => {
+            let made = rtnl.create_bridge(name, *mac, *mtu, *vlan_filtering);
+            unless(made, Errno::EEXIST)?;
+        }
+        Step::FilterVlans { bridge } => rtnl.filter_vlans(links.named(rtnl, bridge)?)?,
+        Step::SetPort { link, flags } => rtnl.set_port(link, *flags)?,
+        Step::SetVlans { link, leave, trunk, native } => {
+            let port = links.named(rtnl, link)?;
+            leave.map_or(Ok(()), |vlan| rtnl.delete_port_vlan(port, vlan))?;
+            rtnl.add_port_vlans(port, trunk, *native)?;
+        }
+        Step::SetPromisc { link } => rtnl.set_promisc(links.named(rtnl, link)?, true)?,
+        Step::DeleteAddress { link, address } => {
+            let gone = rtnl.delete_address(links.named(rtnl, link)?, *address);
+            unless(gone, Errno::EADDRNOTAVAIL)?;
+        }
+        Step::CreateIfb { name, mac, mtu } => rtnl.create_ifb(name, *mac, *mtu)?,
+        Step::Shape { link, shaper } => rtnl.shape(links.named(rtnl, link)?, shaper)?,
+        Step::Redirect { link, ifb } => {
+            let to = links.named(rtnl, ifb)?.clone();
+            rtnl.redirect(links.named(rtnl, link)?, &to)?;
+        }
         _ => {}
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Ports of the host that lead to a container.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use super::{
     add::sysctl,
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     cni::result::IpConfig,
     config::HostPortsConfig,
-    nft::ruleset::{Element, Flow, Protocol},
+    nft::ruleset::{Element, Flows, Protocol},
 };
 
 /// What nf_tables has to know: the ports lead to the container's first address of each family, as the reference has it.
@@ -49,23 +49,22 @@ pub fn is_udp(element: &Element) -> bool {
     matches!(element, Element::HostPort { protocol: Protocol::Udp, .. })
 }
 
-/// Whether a flow to the port began before the port led to its container, and so goes elsewhere. `is_local` tells the
-/// host's own addresses.
+/// Flows to the port that may have begun before it led to its container. `own` are the host's addresses.
 #[must_use]
-pub fn misses(flow: &Flow, element: &Element, is_local: impl Fn(std::net::IpAddr) -> bool) -> bool {
-    let Element::HostPort { host_ip, host_port, to, .. } = element else { return false };
-    let asked = flow.to.ip();
-    flow.to.port() == *host_port
-        && flow.answered_by != *to
-        && asked.is_ipv4() == to.is_ipv4()
-        && host_ip.map_or_else(|| is_local(asked), |ip| ip == asked)
+pub fn stale(element: &Element, own: &[IpAddr]) -> Vec<Flows> {
+    let Element::HostPort { host_ip, host_port, to, .. } = element else { return Vec::new() };
+    let asked = host_ip.as_ref().map_or(own, std::slice::from_ref);
+    let of_family = asked.iter().filter(|ip| ip.is_ipv4() == to.is_ipv4());
+    of_family.map(|ip| Flows::To((*ip, *host_port).into())).collect()
 }
 
-/// Whether a flow goes to a container by the port.
+/// Flows that go to a container by the port.
 #[must_use]
-pub fn follows(flow: &Flow, element: &Element) -> bool {
-    let Element::HostPort { host_port, to, .. } = element else { return false };
-    flow.to.port() == *host_port && flow.answered_by == *to
+pub const fn followers(element: &Element) -> Option<Flows> {
+    match element {
+        Element::HostPort { host_port, to, .. } => Some(Flows::Through { port: *host_port, to: *to }),
+        _ => None,
+    }
 }
 
 /// The command that ends a port's flows.

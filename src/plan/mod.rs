@@ -26,7 +26,7 @@ pub use self::{
     bridge::refuse_link,
     check::{Difference, Expected, ObservedAttachment, compare, is_route, main_table},
     command::Script,
-    host_ports::{follows, is_udp, misses},
+    host_ports::{followers, is_udp, stale},
     needs::needs,
     single::refuse_parent,
     step::{Place, Setting, Step},

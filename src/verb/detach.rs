@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     nft::{
         Nft,
-        ruleset::{Element, Family, Flow, Owner, PortName},
+        ruleset::{Element, Flows, Owner},
     },
     plan,
     rtnl::{RouteEntry, Rtnl},
@@ -53,16 +53,19 @@ fn delete_elements(record: &Record) -> Result<Option<Nft>> {
     }
     let Some(mut nft) = Nft::existing()? else { return Ok(None) };
     nft.delete(&record.owned())?;
-    record.elements.iter().filter(|element| plan::is_udp(element)).for_each(|port| end_flows(&mut nft, port));
+    end_flows(&mut nft, record);
     Ok(Some(nft))
 }
 
-/// Ends the flows by a host port that is gone; where that cannot be, they end by themselves.
-fn end_flows(nft: &mut Nft, port: &Element) {
-    let Element::HostPort { to, host_port, .. } = port else { return };
-    let follows = |flow: &Flow| plan::follows(flow, port);
-    if let Err(error) = nft.end_udp_flows(Family::of(to.ip()), *host_port, follows) {
-        tracing::warn!("{error}: flows to {} may go on for some minutes", PortName(*port));
+/// Ends the flows by host ports that are gone; where that cannot be, they end by themselves.
+fn end_flows(nft: &mut Nft, record: &Record) {
+    let ports = record.elements.iter().filter(|element| plan::is_udp(element));
+    let flows: Vec<Flows> = ports.filter_map(plan::followers).collect();
+    if flows.is_empty() {
+        return;
+    }
+    if let Err(error) = nft.end_udp_flows(&flows) {
+        tracing::warn!("{error}: flows to host ports of UDP may go on for some minutes");
     }
 }
 

@@ -25,8 +25,14 @@ fn arrives(client: &UdpSocket, server: &UdpSocket) -> bool {
 
 #[test]
 fn one_flow_follows_the_port_from_container_to_container() {
-    for (ipv6, listen, to) in [(false, "0.0.0.0:5353", "192.0.2.1:53"), (true, "[::]:5353", "[2001:db8::1]:53")] {
+    let (v4, v6) = ((false, "0.0.0.0:5353", "192.0.2.1:53"), (true, "[::]:5353", "[2001:db8::1]:53"));
+    // With many addresses flows are listed and ended one by one, else the kernel ends them by a filter.
+    for ((ipv6, listen, to), more) in [(v4, 0), (v6, 0), (v4, 60), (v6, 60)] {
         let host = Host::new();
+        host.sh(&format!(
+            "ip link add more type bridge
+             for n in $(seq {more}); do ip address add 198.18.0.$n/32 dev more; ip address add 2001:db8:1::$n/128 dev more; done"
+        ));
         let (world, old, new) = (world(&host), host.sandbox("old"), host.sandbox("new"));
         let config = publishing(&network("a"), json!([mapping(53, 5353, "udp")]));
         let client = socket(&world, if ipv6 { "[::]:4000" } else { "0.0.0.0:4000" });
@@ -54,16 +60,40 @@ fn one_flow_follows_the_port_from_container_to_container() {
 
 #[test]
 fn flows_of_others_are_left_alone() {
+    for more in [0, 60] {
+        others_are_left_alone(more);
+    }
+}
+
+fn others_are_left_alone(more: u32) {
     let host = Host::new();
+    host.sh(&format!(
+        "ip link add more type bridge; for n in $(seq {more}); do ip address add 198.18.0.$n/32 dev more; done"
+    ));
     let (world, web, other) = (world(&host), host.sandbox("web"), host.sandbox("other"));
-    other.add(&network("a"));
-    let (client, server) = (socket(&other, "0.0.0.0:0"), socket(&world, "192.0.2.2:53"));
-    client.connect("192.0.2.2:53").unwrap();
-    assert!(arrives(&client, &server));
-    let listed = || host.sh("conntrack -L -p udp --orig-port-dst 53 --orig-dst 192.0.2.2 2>/dev/null");
-    assert!(listed().contains("192.0.2.2"));
+    let result = other.add(&network("a"));
+    world.sh(&format!("ip -6 route add {}/128 via 2001:db8::1", address(&result, true)));
     let config = publishing(&network("a"), json!([mapping(53, 5353, "udp")]));
+    let pairs = ["192.0.2.2:53", "[2001:db8::2]:53"].map(|to| {
+        let bind = if to.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+        let (client, server) = (socket(&other, bind), socket(&world, to));
+        client.connect(to).unwrap();
+        assert!(arrives(&client, &server));
+        (client, server)
+    });
+    // By their numbers, which a flow that begins anew has not.
+    let listed = || {
+        host.sh("for family in ipv4 ipv6; do conntrack -L -o id -f $family -p udp --orig-port-dst 53 2>/dev/null; done")
+    };
+    let ids = || {
+        let mut ids: Vec<_> =
+            listed().split_whitespace().filter(|word| word.starts_with("id=")).map(str::to_owned).collect();
+        ids.sort();
+        ids
+    };
+    let before = ids();
+    assert_eq!(before.len(), pairs.len(), "{}", listed());
     web.add(&config);
     web.del(&config);
-    assert!(listed().contains("192.0.2.2"), "it goes to port 53 of another host");
+    assert_eq!(ids(), before, "they go to port 53 of another host");
 }

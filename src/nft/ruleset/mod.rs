@@ -14,7 +14,7 @@ use std::{
 };
 
 pub use element::{Element, Owned, PortName, Protocol};
-pub use flow::Flow;
+pub use flow::{Flow, Flows};
 pub use gate::Gate;
 pub use owner::Owner;
 pub use part::{Chain, Hook, Part, Rule, Set};

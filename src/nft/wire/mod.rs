@@ -8,7 +8,7 @@ mod gate;
 
 pub(crate) use answer::{Answer, Content, Rules, element, read, rule, set_name};
 pub(crate) use batch::{Batch, Purpose, ask_element, ask_elements, ask_rules, ask_sets};
-pub(crate) use flow::{ask_flows, end_flow, flow};
+pub(crate) use flow::{ask_flow_count, ask_flows, end_flow, end_flows, flow, flow_count};
 pub(crate) use gate::{
     ForeignBatch, ForeignChain, ForeignRule, ask_chains, ask_generation, ask_rules_of, chain, foreign_rule, generation,
 };

@@ -4,7 +4,7 @@ use super::{attach, bridge, ips, network, standing};
 use crate::{
     config::{FirewallConfig, HostPortsConfig, IngressPolicy, LinkConfig, NativeConfig, PortMapping},
     nft::ruleset::{Element, Flow, Protocol},
-    plan::{Attach, ObservedHost, PlanError, Script, follows, misses, plan_add},
+    plan::{Attach, ObservedHost, PlanError, Script, followers, plan_add, stale},
     rtnl::values::PortFlags,
 };
 
@@ -87,23 +87,23 @@ fn bridge_netfilter_makes_host_ports_need_hairpin() {
 }
 
 #[test]
-fn flows_that_miss_a_port_are_told_from_those_that_follow_it_and_from_others() {
-    let [any, one] = [None, Some("192.0.2.1")].map(|ip| {
-        let ip = ip.map(|ip| ip.parse().unwrap());
-        Element::host_port(ip, Protocol::Udp, 53, "10.1.0.2:80".parse().unwrap()).unwrap()
-    });
+fn flows_of_a_host_port() {
+    let to = "10.22.0.5:5353".parse().unwrap();
+    let port = |ip: Option<&str>| Element::host_port(ip.map(|ip| ip.parse().unwrap()), Protocol::Udp, 53, to).unwrap();
+    let own = ["127.0.0.1", "192.0.2.1", "192.0.2.3", "2001:db8::1"].map(|ip| ip.parse().unwrap());
     let flow =
         |to: &str, answered_by: &str| Flow { to: to.parse().unwrap(), answered_by: answered_by.parse().unwrap() };
-    let is_local = |ip: std::net::IpAddr| ip.to_string().starts_with("192.0.2.");
-    for (flow, misses_any, misses_one, follows_it) in [
-        (flow("192.0.2.1:53", "192.0.2.1:53"), true, true, false),
-        (flow("192.0.2.9:53", "10.1.0.9:80"), true, false, false),
-        (flow("192.0.2.1:53", "10.1.0.2:80"), false, false, true),
+    for (flow, misses_any, misses_one, follows) in [
+        (flow("192.0.2.1:53", "192.0.2.1:53"), true, false, false),
+        (flow("192.0.2.3:53", "192.0.2.3:53"), true, true, false),
+        (flow("192.0.2.1:53", "10.22.0.9:5353"), true, false, false),
+        (flow("192.0.2.1:53", "10.22.0.5:5353"), true, false, true),
         (flow("192.0.2.1:54", "192.0.2.1:54"), false, false, false),
-        (flow("198.51.100.1:53", "198.51.100.1:53"), false, false, false),
+        (flow("192.0.2.9:53", "192.0.2.9:53"), false, false, false),
+        (flow("[2001:db8::1]:53", "[2001:db8::1]:53"), false, false, false),
     ] {
-        assert_eq!(misses(&flow, &any, is_local), misses_any, "{flow:?}");
-        assert_eq!(misses(&flow, &one, is_local), misses_one, "{flow:?}");
-        assert_eq!(follows(&flow, &any), follows_it, "{flow:?}");
+        let misses = |ip| stale(&port(ip), &own).iter().any(|flows| flows.contain(&flow));
+        assert_eq!((misses(None), misses(Some("192.0.2.3"))), (misses_any, misses_one), "{flow:?}");
+        assert_eq!(followers(&port(None)).unwrap().contain(&flow), follows, "{flow:?}");
     }
 }
