@@ -87,7 +87,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Output {
 fn examine(config: Option<&Path>, load: bool, json: bool) -> Output {
     let (needs, loaders) = match config.map(|path| config_file::read(path, None)).transpose() {
         Ok(None) => (Vec::new(), None),
-        Ok(Some(config)) => (crate::plan::needs(&config), config.kernel.loaders),
+        Ok(Some(config)) => (crate::plan::declared_needs(&config), config.kernel.loaders),
         Err(problem) => return Output::bad(problem),
     };
     let diagnosis = doctor::doctor(&needs, &doctor::Options { json, load, loaders });

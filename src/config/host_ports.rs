@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
-use super::{ConfigError, runtime::RuntimeKeys};
+use super::{
+    ConfigError,
+    runtime::{Capabilities, RuntimeKeys},
+};
 use crate::{
     cni::json::{FieldError, Object, UnknownKey, is_blank, shortened},
     nft::ruleset::Protocol,
@@ -48,7 +51,7 @@ impl HostPortsConfig {
         unknown: &mut Vec<UnknownKey>,
     ) -> Result<Option<Self>, ConfigError> {
         let mappings = keys.runtime.as_ref().map_or_else(|| Ok(Vec::new()), |runtime| mappings(runtime, unknown))?;
-        let capability = root.object("capabilities")?.map_or(Ok(false), |object| object.flag("portMappings"))?;
+        let capability = Capabilities::read(root)?.port_mappings;
         let config = Self {
             mappings,
             snat: root.value("snat").is_none() || root.flag("snat")?,

@@ -58,7 +58,7 @@ pub use self::{
     link::LinkConfig,
     native::NativeConfig,
     ptp::PtpConfig,
-    runtime::{ArgsConfig, RuntimeConfig},
+    runtime::{ArgsConfig, Capabilities, RuntimeConfig},
     single::{ParentConfig, SingleConfig},
     source_routing::SourceRoutingConfig,
     tuning::{Sysctl, TuningConfig},
@@ -88,6 +88,8 @@ pub struct NetworkConfig {
     pub mode: Mode,
     /// `prevResult`, as it came.
     pub prev_result: Option<Value>,
+    /// `capabilities`, the parts that need something of the kernel.
+    pub capabilities: Capabilities,
     /// `runtimeConfig`, the parts that groundwork reads.
     pub runtime: RuntimeConfig,
     /// `args.cni`, the parts that groundwork reads.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::{
-    ArgsConfig, Attachment, ConfigError, DelegateConfig, IpamConfig, KernelConfig, LogConfig, Mode, NativeConfig,
-    NetworkConfig, RuntimeConfig,
+    ArgsConfig, Attachment, Capabilities, ConfigError, DelegateConfig, IpamConfig, KernelConfig, LogConfig, Mode,
+    NativeConfig, NetworkConfig, RuntimeConfig,
     ipam::{self, Requests, argument},
     keys::{KNOWN_ELSEWHERE, absolute_path},
     link::Kind,
@@ -38,6 +38,7 @@ impl NetworkConfig {
         let body = repeated::refuse(stdin).and_then(|()| Body::read(&root, request, config.cni_version));
         Body {
             mode: config.mode,
+            capabilities: config.capabilities,
             runtime: config.runtime,
             args: config.args,
             mac: config.cni_args_mac,
@@ -72,6 +73,7 @@ impl NetworkConfig {
             log: LogConfig::default(),
             mode: Mode::default(),
             prev_result: prev_result(root, verb, cni_version)?,
+            capabilities: Capabilities::default(),
             runtime: RuntimeConfig::default(),
             args: ArgsConfig::default(),
             cni_args_mac: None,
@@ -135,6 +137,7 @@ impl Sections {
 #[derive(Default)]
 struct Body {
     mode: Mode,
+    capabilities: Capabilities,
     runtime: RuntimeConfig,
     args: ArgsConfig,
     mac: Option<Mac>,
@@ -145,7 +148,12 @@ impl Body {
     fn read(root: &Object<'_>, request: &Request, version: Version) -> Result<Self, ConfigError> {
         let keys = RuntimeKeys::open(root)?;
         let requests = Requests { verb: request.verb, version, env: &request.args, keys: &keys };
-        let mut body = Self { runtime: RuntimeConfig::read(&keys)?, args: ArgsConfig::read(&keys)?, ..Self::default() };
+        let mut body = Self {
+            capabilities: Capabilities::read(root)?,
+            runtime: RuntimeConfig::read(&keys)?,
+            args: ArgsConfig::read(&keys)?,
+            ..Self::default()
+        };
         if let Some(plugin) = ipam::PROGRAMS.into_iter().find(|name| *name == request.program) {
             refuse_unknown_arguments(request)?;
             let native = NativeConfig::of_ipam(plugin, root, &requests, &mut body.unknown)?;

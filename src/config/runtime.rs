@@ -26,6 +26,22 @@ pub struct ArgsConfig {
     pub ips: Vec<String>,
 }
 
+/// `capabilities`: what a runtime may ask for, which it does in an ADD only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// `portMappings`.
+    pub port_mappings: bool,
+    /// `bandwidth`.
+    pub bandwidth: bool,
+}
+
+impl Capabilities {
+    pub(super) fn read(root: &Object<'_>) -> Result<Self, FieldError> {
+        let Some(object) = root.object("capabilities")? else { return Ok(Self::default()) };
+        Ok(Self { port_mappings: object.flag("portMappings")?, bandwidth: object.flag("bandwidth")? })
+    }
+}
+
 /// The objects that hold what a runtime asks for; absent ones are none.
 pub(super) struct RuntimeKeys<'a> {
     pub(super) runtime: Option<Object<'a>>,

@@ -27,7 +27,7 @@ pub use self::{
     check::{Difference, Expected, ObservedAttachment, compare, is_route, main_table},
     command::Script,
     host_ports::{followers, is_udp, stale},
-    needs::needs,
+    needs::{declared_needs, needs},
     single::refuse_parent,
     step::{Place, Setting, Step},
     vrf::ObservedVrf,

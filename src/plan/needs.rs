@@ -1,7 +1,7 @@
 //! Which kernel features a configuration needs, and why.
 
 use crate::{
-    config::{BridgeConfig, HostPortsConfig, LinkConfig, Mode, NativeConfig, NetworkConfig, SingleConfig},
+    config::{BridgeConfig, Capabilities, LinkConfig, Mode, NativeConfig, NetworkConfig, SingleConfig},
     kernel::feature::{self, Need},
     nft::ruleset::Protocol,
     rtnl::values::LinkKind,
@@ -34,6 +34,31 @@ pub fn needs(config: &NetworkConfig) -> Vec<Need> {
     needs
 }
 
+/// The same with what a runtime may ask for in an ADD: what the configuration declares, a node is to have.
+#[must_use]
+pub fn declared_needs(config: &NetworkConfig) -> Vec<Need> {
+    let mut needs = needs(config);
+    if matches!(config.mode, Mode::Delegate(_)) {
+        return needs; // the delegate's own
+    }
+    let Capabilities { port_mappings, bandwidth } = config.capabilities;
+    let mut declared = Vec::new();
+    if port_mappings {
+        let snat =
+            matches!(&config.mode, Mode::Native(native) if native.host_ports.as_ref().is_some_and(|ports| ports.snat));
+        declared.extend(host_port_needs(snat, true));
+    }
+    if bandwidth {
+        declared.extend(bandwidth_needs(true));
+    }
+    for need in declared {
+        if !needs.iter().any(|earlier| earlier.feature == need.feature) {
+            needs.push(Need { why: format!("{}, which \"capabilities\" declares", need.why), ..need });
+        }
+    }
+    needs
+}
+
 fn native_needs(config: &NativeConfig) -> Vec<Need> {
     let mut needs = match &config.link {
         Some(LinkConfig::Bridge(bridge)) => bridge_needs(bridge),
@@ -48,16 +73,11 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
         );
     }
     if let Some(ports) = config.host_ports.as_ref().filter(|ports| !ports.mappings.is_empty()) {
-        needs.extend(host_port_needs(ports));
+        let udp = ports.mappings.iter().any(|mapping| mapping.protocol == Protocol::Udp);
+        needs.extend(host_port_needs(ports.snat, udp));
     }
-    if config.bandwidth.is_some() {
-        needs.push(Need::new(&feature::TBF, "limits on bandwidth"));
-    }
-    if config.bandwidth.is_some_and(|limits| limits.egress.is_some()) {
-        let why = "the limit on what the container sends (\"egressRate\")";
-        needs.extend(
-            [&feature::IFB, &feature::INGRESS, &feature::MIRRED, &feature::U32].map(|feature| Need::new(feature, why)),
-        );
+    if let Some(limits) = &config.bandwidth {
+        needs.extend(bandwidth_needs(limits.egress.is_some()));
     }
     if let Some(vrf) = &config.vrf {
         needs.push(Need::new(&feature::VRF, format!("the routing table of VRF {}", vrf.name)));
@@ -69,16 +89,27 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
     needs
 }
 
-fn host_port_needs(ports: &HostPortsConfig) -> Vec<Need> {
+fn host_port_needs(snat: bool, udp: bool) -> Vec<Need> {
     let why = "host ports (\"portMappings\")";
     let redirection = [&feature::NF_TABLES, &feature::NFT_CHAIN_NAT, &feature::NFT_NAT, &feature::NFT_FIB];
     let mut needs: Vec<Need> = redirection.map(|feature| Need::new(feature, why)).into();
-    if ports.snat {
+    if snat {
         let why = "answers of host ports (\"snat\")";
         needs.extend([&feature::NFT_CT, &feature::NFT_MASQ].map(|feature| Need::new(feature, why)));
     }
-    if ports.mappings.iter().any(|mapping| mapping.protocol == Protocol::Udp) {
+    if udp {
         needs.push(Need::new(&feature::CONNTRACK, "host ports of UDP (flows to who had them before)"));
+    }
+    needs
+}
+
+fn bandwidth_needs(egress: bool) -> Vec<Need> {
+    let mut needs = vec![Need::new(&feature::TBF, "limits on bandwidth")];
+    if egress {
+        let why = "the limit on what the container sends (\"egressRate\")";
+        needs.extend(
+            [&feature::IFB, &feature::INGRESS, &feature::MIRRED, &feature::U32].map(|feature| Need::new(feature, why)),
+        );
     }
     needs
 }

@@ -2,6 +2,7 @@
 
 mod chained;
 mod exposure;
+mod needs;
 mod ptp;
 mod single;
 mod vrf;

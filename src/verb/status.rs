@@ -31,7 +31,7 @@ pub(super) fn status(request: &Request, config: &NetworkConfig) -> Result<()> {
 
 /// What the kernel lacks and nothing here can bring.
 fn kernel_reasons(config: &NetworkConfig) -> Vec<String> {
-    let needs = plan::needs(config);
+    let needs = plan::declared_needs(config);
     let features: Vec<FeatureRef> = needs.iter().map(|need| need.feature.clone()).collect();
     let lacking = provision(&features, config.kernel.loaders.as_deref()).into_iter().zip(needs);
     lacking
