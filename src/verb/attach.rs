@@ -118,6 +118,8 @@ impl Site<'_> {
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
         announce(record, &attach, &observed, &steps, host_link.as_ref());
         record.ifb.clone_from(&ifb);
+        record.config = Some(config.raw.clone());
+        record.config.iter_mut().for_each(|keys| keys.retain(|key, _| !key.eq_ignore_ascii_case("prevResult")));
         store.write(self.lock, record)?;
         let known = observed.bridge.into_iter().chain(observed.gateway).collect();
         let made = stages.time(Stage::Apply, || self.run(&steps, known))?;

@@ -16,6 +16,7 @@ mod loopback;
 mod reclaim;
 mod records;
 mod repair;
+mod restore;
 mod stages;
 mod status;
 

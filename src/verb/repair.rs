@@ -1,18 +1,15 @@
 //! Putting back what others took from attachments that live: rules and elements after a foreign `flush ruleset`, our
-//! rules in other programs' chains after these were made anew, settings of the host, routes in the container.
+//! rules in other programs' chains after these were made anew, settings of the host, and all that an ADD does to links,
+//! on the host and in the container.
 
 use std::{fmt, path::Path};
 
-use super::gc;
+use super::{gc, restore::restore};
 use crate::{
-    apply::route_entry,
-    cni::{CniResult, Version},
     error::Result,
     nft::{Nft, socket::Base},
-    observe, plan,
-    rtnl::{RouteEntry, Rtnl},
+    rtnl::Rtnl,
     store::{self, Record, State, Store},
-    sys::{netns::Sandbox, sysctl},
 };
 
 /// What came of one attachment.
@@ -71,8 +68,9 @@ fn repair_one(
     if record.state != State::Added || record.boot_id != *store.boot() || !gc::lives(rtnl, &record) {
         return Ok(());
     }
-    for part in [repair_elements, repair_settings, repair_routes] {
-        part(&record, repaired).unwrap_or_else(|error| repaired.failed.push(error.to_string()));
+    let restored = restore(store, &record, rtnl, repaired);
+    for part in [restored, repair_elements(&record, repaired)] {
+        part.unwrap_or_else(|error| repaired.failed.push(error.to_string()));
     }
     Ok(())
 }
@@ -105,42 +103,6 @@ fn repair_elements(record: &Record, repaired: &mut Repaired) -> Result<()> {
         repaired.failed.extend(refused.map(|(gate, refusal)| format!("the rule of chain {gate}: {refusal}")));
     }
     Ok(())
-}
-
-fn repair_settings(record: &Record, repaired: &mut Repaired) -> Result<()> {
-    for (setting, value) in &record.settings {
-        if sysctl::read(setting)? != *value {
-            sysctl::write(setting, value)?;
-            repaired.put_back.push(format!("{}={value}", plan::Setting(setting.clone())));
-        }
-    }
-    Ok(())
-}
-
-/// Routes in the container, of a link that groundwork made.
-fn repair_routes(record: &Record, repaired: &mut Repaired) -> Result<()> {
-    let makes_link = record.host_link.is_some() || record.sandbox_link.is_some();
-    let (Some(result), true) = (&record.result, makes_link && !record.netns.is_gone()) else {
-        return Ok(());
-    };
-    let routes = CniResult::from_json(result, Version::NEWEST)?.routes;
-    // Those that routing by source moved are not missing.
-    if routes.is_empty() || record.source_routing.is_some() {
-        return Ok(());
-    }
-    Sandbox::open(&record.netns.path)?.run(|| {
-        let rtnl = Rtnl::open()?;
-        let Some(link) = rtnl.link(&record.ifname)? else { return Ok(()) };
-        let main = plan::main_table(observe::master_of(&rtnl, &link)?.as_ref());
-        let mut present = rtnl.routes(false)?;
-        present.extend(rtnl.routes(true)?);
-        for route in routes.iter().filter(|route| !present.iter().any(|entry| plan::is_route(route, entry, main))) {
-            let entry = route_entry(route, link.index);
-            rtnl.add_route(&RouteEntry { table: route.table.unwrap_or(main), ..entry })?;
-            repaired.put_back.push(format!("route {} in the container", route.dst));
-        }
-        Ok(())
-    })?
 }
 
 impl fmt::Display for Repaired {

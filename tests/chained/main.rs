@@ -13,5 +13,6 @@ mod bandwidth;
 mod chain;
 mod ipam;
 mod names;
+mod repair;
 mod sbr;
 mod tuning;

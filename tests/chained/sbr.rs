@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Rules and routes, as `ip` words, that a person did not find there before.
-fn routing(web: &Sandbox<'_>) -> (Vec<String>, Vec<String>) {
+pub(crate) fn routing(web: &Sandbox<'_>) -> (Vec<String>, Vec<String>) {
     let lines = |script: &str| web.sh(script).lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>();
     let mut rules = lines("ip -4 rule; ip -6 rule");
     rules.retain(|line| line.contains("from 10.") || line.contains("from fd"));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     reference::alike,
-    support::{Host, with_prev},
+    support::{GROUNDWORK, Host, with_prev},
 };
 
 fn network(keys: Value) -> Value {
@@ -109,4 +109,29 @@ fn chosen_by_link() {
     web.check(&config, &result);
     assert!(host.gc(&config, &[]).status.success());
     assert!(!web.sh("ip -br link").contains("eth0"));
+}
+
+#[test]
+fn repair_puts_back_both_ends() {
+    let host = Host::new();
+    let web = host.sandbox("web");
+    let config = network(json!({ "ipMasq": true }));
+    let result = web.add(&config);
+    let link = result["interfaces"][0]["name"].as_str().unwrap();
+    host.sh(&format!("ip address flush dev {link}; ip route flush dev {link}; sysctl -qw net.ipv4.ip_forward=0"));
+    web.sh("ip route flush dev eth0; ip -6 route flush dev eth0 table main");
+    assert!(!web.pings("10.7.0.1"));
+    let said = host.sh(&format!("{GROUNDWORK} repair"));
+    for part in [
+        format!("`ip addr add 10.7.0.1/32 dev {link}`"),
+        format!("`ip route add 10.7.0.2/32 dev {link} scope 254`"),
+        "`ip netns exec SANDBOX ip route add 10.7.0.1/32 dev eth0 scope 253 src 10.7.0.2`".into(),
+    ] {
+        assert!(said.contains(&part), "{part} is not in {said}");
+    }
+    assert_eq!(host.sh(&format!("{GROUNDWORK} repair")), "nothing is missing\n");
+    web.check(&config, &result);
+    for address in ["10.7.0.1", "fd07::1"] {
+        web.ping(address);
+    }
 }

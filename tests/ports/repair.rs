@@ -37,13 +37,14 @@ fn everything_comes_back_after_a_foreign_flush() {
     assert_eq!(host.sh(&format!("{GROUNDWORK} repair --network other")), "nothing is missing\n");
     let said = host.sh(&format!("{GROUNDWORK} repair --network a"));
     for part in [
-        "network a, container web (eth0): put back rules of nf_tables",
+        "network a, container web (eth0): put back `",
+        "rules of nf_tables",
         "elements of nf_tables",
         "the rule of chain ip filter FORWARD",
         "the rule of chain ip6 filter FORWARD",
-        "net.ipv4.conf.gwa.route_localnet=1",
-        "route 0.0.0.0/0 in the container",
-        "route ::/0 in the container",
+        "`sysctl -w net.ipv4.conf.gwa.route_localnet=1`",
+        "`ip netns exec SANDBOX ip route add 0.0.0.0/0 via 10.44.0.1 dev eth0`",
+        "ip route add ::/0 via fd00:44::1 dev eth0",
     ] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
