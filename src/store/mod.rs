@@ -262,7 +262,8 @@ impl Store {
         };
         let line = last_line(&content);
         let path = || self.attachments.path().join(&name);
-        let Head { format } = serde_json::from_slice(line).map_err(|source| Error::Garbled { path: path(), source })?;
+        let Head { format, .. } =
+            serde_json::from_slice(line).map_err(|source| Error::Garbled { path: path(), source })?;
         if format > FORMAT {
             return Err(Error::Newer { path: path(), format });
         }

@@ -286,10 +286,15 @@ impl Record {
     }
 }
 
-/// What every format has.
+/// What every format has: it tells a record from other JSON.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code, reason = "that they are there is what counts")]
 pub(super) struct Head {
     pub(super) format: u32,
+    network: String,
+    container_id: String,
+    ifname: String,
 }
 
 #[derive(Serialize)]

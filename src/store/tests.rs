@@ -103,7 +103,7 @@ fn a_record_has_the_lowest_format_that_can_undo_it() {
     for (format, record) in cases {
         store.write(&lock, &record).unwrap();
         let content = fs::read(fixture.path("attachments/c1@eth0")).unwrap();
-        let Head { format: written } = serde_json::from_slice(last_line(&content)).unwrap();
+        let Head { format: written, .. } = serde_json::from_slice(last_line(&content)).unwrap();
         assert_eq!((written, store.read(&one).unwrap()), (format, Some(record)));
     }
 }
@@ -135,7 +135,7 @@ fn damaged_records_are_told_apart_from_missing_ones_and_can_be_removed() {
     store.write(&lock, &changed).unwrap();
     drop(lock);
     assert_eq!(store.read(&one).unwrap(), Some(changed));
-    for garbage in [&b"\0\0\0\0"[..], b"[]", b"null", b"\xff\xfe\n", b"\n"] {
+    for garbage in [&b"\0\0\0\0"[..], b"[]", b"null", b"{\"format\":1}", b"\xff\xfe\n", b"\n"] {
         fs::write(&path, garbage).unwrap();
         assert!(matches!(store.read(&one), Err(Error::Garbled { .. })), "{garbage:?}");
     }
