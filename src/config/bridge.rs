@@ -25,6 +25,7 @@ pub const OWN_KEYS: &[&str] = &[
     "vlan",
     "vlanTrunk",
     "macspoofchk",
+    "ipspoofchk",
     "portIsolation",
     "disableContainerInterface",
 ];
@@ -61,6 +62,8 @@ pub struct BridgeConfig {
     pub vlans: Vlans,
     /// `macspoofchk`: the container sends from its own hardware address only.
     pub mac_spoof_check: bool,
+    /// `ipspoofchk` (ours): the container sends from its own IP addresses only.
+    pub ip_spoof_check: bool,
     /// `portIsolation`: no frames to other isolated ports of the bridge.
     pub port_isolation: bool,
     /// `disableContainerInterface`: the container's interface is left down; excludes `ipam`.
@@ -82,6 +85,7 @@ impl BridgeConfig {
             enable_dad: root.flag("enabledad")?,
             vlans: Vlans::read(root)?,
             mac_spoof_check: root.flag("macspoofchk")?,
+            ip_spoof_check: root.flag("ipspoofchk")?,
             port_isolation: root.flag("portIsolation")?,
             disable_container_interface: root.flag("disableContainerInterface")?,
         };

@@ -101,6 +101,10 @@ impl NativeConfig {
             let why = "an interface that is left down cannot use addresses";
             return Err(ConfigError::Conflict { first: "disableContainerInterface", second: "ipam", why });
         }
+        if config.ipam.is_none() && matches!(&config.link, Some(LinkConfig::Bridge(bridge)) if bridge.ip_spoof_check) {
+            let expected = "false, or `ipam` beside it: a container that has no address of ours could send nothing";
+            return Err(root.fault("ipspoofchk", expected).into());
+        }
         Ok(Some(config))
     }
 }

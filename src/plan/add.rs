@@ -249,9 +249,15 @@ pub fn plan_add(
 /// What nf_tables has to know of the attachment.
 fn elements(attach: &Attach<'_>, ips: &[IpConfig]) -> Result<Vec<Element>, PlanError> {
     let mut elements = Vec::new();
-    if matches!(&attach.config.link, Some(LinkConfig::Bridge(bridge)) if bridge.mac_spoof_check) {
+    if let Some(LinkConfig::Bridge(bridge)) = &attach.config.link {
         let port = LinkName::new(attach.host_link)?;
-        elements.extend([Element::CheckedLink(port), Element::LinkAddress(port, attach.sandbox_mac)]);
+        if bridge.mac_spoof_check {
+            elements.extend([Element::CheckedLink(port), Element::LinkAddress(port, attach.sandbox_mac)]);
+        }
+        if bridge.ip_spoof_check {
+            elements.push(Element::CheckedSources(port));
+            elements.extend(ips.iter().map(|ip| Element::LinkSource(port, ip.address.addr())));
+        }
     }
     if attach.config.ip_masq() {
         elements.extend(ips.iter().flat_map(|ip| Element::masquerade(ip.address)));

@@ -135,8 +135,13 @@ fn bridge_needs(config: &BridgeConfig) -> Vec<Need> {
     if config.vlans.are_used() {
         needs.push(Need::new(&feature::VLAN_FILTERING, "VLANs inside the bridge (\"vlan\", \"vlanTrunk\")"));
     }
-    if config.mac_spoof_check {
-        let why = "the check of hardware addresses (\"macspoofchk\")";
+    for (_, why) in [
+        (config.mac_spoof_check, "the check of hardware addresses (\"macspoofchk\")"),
+        (config.ip_spoof_check, "the check of IP addresses (\"ipspoofchk\")"),
+    ]
+    .into_iter()
+    .filter(|(asked, _)| *asked)
+    {
         needs.extend(
             [&feature::NF_TABLES, &feature::NFT_BRIDGE, &feature::NFT_META_BRIDGE]
                 .map(|feature| Need::new(feature, why)),

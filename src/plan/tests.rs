@@ -30,6 +30,7 @@ fn bridge() -> BridgeConfig {
         enable_dad: false,
         vlans: Vlans::default(),
         mac_spoof_check: false,
+        ip_spoof_check: false,
         port_isolation: false,
         disable_container_interface: false,
     }

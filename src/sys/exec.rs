@@ -3,14 +3,19 @@
 use std::{
     ffi::OsStr,
     io::{self, Read, Write},
-    os::unix::fs::PermissionsExt,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     thread,
     time::Duration,
 };
 
-use nix::{errno::Errno, libc};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
 /// More than this on stdout is no answer, in bytes.
 pub const OUTPUT_MAX: u64 = 4 << 20;
@@ -126,25 +131,67 @@ fn start(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Writes on a thread of its own while reading, so that neither side waits for the other with full pipes.
+/// How long a program is silent until we look whether it is still there, in milliseconds.
+const LOOK_AFTER: u8 = 50;
+
+/// Writes and reads as the program lets us, so that neither side waits for the other with full pipes, until both pipes
+/// are done with or the program has ended: what it left running may hold its stdout for ever.
 fn converse(child: &mut Child, input: &[u8]) -> io::Result<Vec<u8>> {
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    thread::scope(|scope| {
-        let writer = thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, move || {
-            match stdin.map_or(Ok(()), |mut stdin| stdin.write_all(input)) {
-                // It needs no input, or has ended: its status says more.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                outcome => outcome,
-            }
-        })?;
-        let mut output = Vec::new();
-        let read = stdout.map_or(Ok(0), |stdout| stdout.take(OUTPUT_MAX + 1).read_to_end(&mut output));
-        if read.is_err() || output.len() as u64 > OUTPUT_MAX {
-            let _ = child.kill(); // or the writer may wait for it for ever
+    let (mut stdin, mut stdout) = (child.stdin.take(), child.stdout.take());
+    let ends = [stdin.as_ref().map(AsFd::as_fd), stdout.as_ref().map(AsFd::as_fd)];
+    for end in ends.into_iter().flatten() {
+        fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    }
+    let (mut left, mut output, mut ended) = (input, Vec::new(), false);
+    while (stdin.is_some() || stdout.is_some()) && !ended {
+        let ends = [stdin.as_ref().map(AsFd::as_fd), stdout.as_ref().map(AsFd::as_fd)];
+        let mut wanted: Vec<_> = ends
+            .iter()
+            .zip([PollFlags::POLLOUT, PollFlags::POLLIN])
+            .filter_map(|(fd, on)| Some(PollFd::new((*fd)?, on)))
+            .collect();
+        match poll(&mut wanted, PollTimeout::from(LOOK_AFTER)) {
+            Ok(0) => ended = child.try_wait()?.is_some(),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
-        let written = writer.join().unwrap_or(Ok(()));
-        read.and(written).map(|()| output)
-    })
+        if write_some(&mut stdin, &mut left)? {
+            stdin = None;
+        }
+        if read_some(&mut stdout, &mut output)? {
+            stdout = None;
+        }
+        if output.len() as u64 > OUTPUT_MAX {
+            break;
+        }
+    }
+    Ok(output)
+}
+
+/// Writes what fits; true when no more is to be written.
+fn write_some(stdin: &mut Option<ChildStdin>, left: &mut &[u8]) -> io::Result<bool> {
+    let Some(stdin) = stdin else { return Ok(true) };
+    while !left.is_empty() {
+        match stdin.write(left) {
+            Ok(written) => *left = left.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            // It needs no input, or has ended: its status says more.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Reads what is there, hardly more than [`OUTPUT_MAX`]; true at its end.
+fn read_some(stdout: &mut Option<ChildStdout>, output: &mut Vec<u8>) -> io::Result<bool> {
+    let Some(stdout) = stdout else { return Ok(true) };
+    let room = (OUTPUT_MAX + 1).saturating_sub(output.len() as u64);
+    match stdout.take(room).read_to_end(output) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// What we open is closed on exec. What was open when we were started may not be.

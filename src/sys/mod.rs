@@ -1,5 +1,6 @@
 //! System calls: namespaces, sysctls, ioctls, processes. The only room with `unsafe`.
 
+pub mod capabilities;
 pub mod exec;
 pub mod filesystem;
 pub mod ioctl;

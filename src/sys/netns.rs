@@ -35,13 +35,22 @@ pub enum Error {
         path: PathBuf,
     },
     /// `setns(2)` refused.
-    #[error("cannot enter the network namespace {path}: {source}")]
+    #[error("cannot enter the network namespace {path}: {source}{}", enter_hint(.source))]
     Enter {
         /// As the runtime named it.
         path: PathBuf,
         /// Of `setns(2)` or of starting a thread.
         source: io::Error,
     },
+}
+
+fn enter_hint(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(nix::libc::EPERM) => {
+            "; that takes CAP_SYS_ADMIN here and in the user namespace of the sandbox: run groundwork as root, with it"
+        }
+        _ => "",
+    }
 }
 
 impl Error {

@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use crate::{
     cni::{CniResult, Request, result::pass_on},
-    config::{Mode, NetworkConfig},
+    config::{IpamConfig, Mode, NetworkConfig},
     delegate::{Delegate, child},
     error::Result,
     kernel, plan,
+    sys::capabilities,
 };
 
 use super::{
@@ -29,7 +30,12 @@ pub(super) fn add(request: &Request, config: &NetworkConfig, stages: &Stages) ->
             Ok(pass_on(&added.document, config.cni_version)?)
         }
         Mode::Native(native) if config.as_ipam.is_some() => ipam::add(request, config, native),
-        Mode::Native(native) => attach::attach(request, config, native, &ready, stages),
+        Mode::Native(native) => {
+            if !matches!(native.ipam, Some(IpamConfig::Exec { .. })) {
+                capabilities::keep_what_networks_need();
+            }
+            attach::attach(request, config, native, &ready, stages)
+        }
         Mode::Loopback => loopback::add(request, config),
     }
 }

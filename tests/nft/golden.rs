@@ -92,4 +92,7 @@ fn isolation_and_spoofing() {
     let spoofing = [Element::CheckedLink(port), Element::LinkAddress(port, mac)];
     assert_lists(&owned(&isolation), include_str!("golden/isolation.nft"));
     assert_lists(&owned(&spoofing), include_str!("golden/spoofing.nft"));
+    let addresses = ["10.22.0.5", "fd00:22::5"].map(|ip| Element::LinkSource(port, ip.parse().unwrap()));
+    let sources = [&[Element::CheckedSources(port)][..], &addresses].concat();
+    assert_lists(&owned(&sources), include_str!("golden/sources.nft"));
 }

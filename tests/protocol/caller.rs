@@ -186,7 +186,7 @@ pub(crate) fn guarded() -> Value {
     json!({
         "cniVersion": "1.1.0", "name": "net1", "type": "groundwork", "bridge": "br0", "vlan": 100,
         "vlanTrunk": [{ "minID": 200, "maxID": 210 }, { "id": 300 }], "preserveDefaultVlan": false,
-        "macspoofchk": true, "portIsolation": true, "disableContainerInterface": false,
+        "macspoofchk": true, "ipspoofchk": true, "portIsolation": true, "disableContainerInterface": false,
         "snat": true, "masqAll": false, "ingressPolicy": "same-bridge", "iptablesAdminChainName": "ADMIN",
         "ipam": { "type": "host-local", "subnet": "10.1.0.0/16" },
         "runtimeConfig": { "portMappings": [

@@ -10,12 +10,13 @@ use crate::caller::{
 type Case = (&'static str, Value, u64);
 
 /// Keys whose every value of the right type can be: switches and free texts.
-const ANY_VALUE: [&str; 23] = [
+const ANY_VALUE: [&str; 24] = [
     "/isGateway",
     "/promisc",
     "/allmulti",
     "/preserveDefaultVlan",
     "/macspoofchk",
+    "/ipspoofchk",
     "/portIsolation",
     "/disableContainerInterface",
     "/snat",

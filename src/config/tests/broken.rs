@@ -109,6 +109,7 @@ fn keys_of_the_bridge() {
             ("/vlanTrunk/1/maxID", Value::Null, 7, "`vlanTrunk[1].maxID` is missing"),
             ("/preserveDefaultVlan", json!(0), 6, "`preserveDefaultVlan`"),
             ("/macspoofchk", json!("on"), 6, "`macspoofchk`"),
+            ("/ipspoofchk", json!(1), 6, "`ipspoofchk`"),
             ("/portIsolation", json!(1), 6, "`portIsolation`"),
             ("/disableContainerInterface", json!("x"), 6, "`disableContainerInterface`"),
             ("/disableContainerInterface", json!(true), 7, "`disableContainerInterface` and `ipam` exclude each other"),

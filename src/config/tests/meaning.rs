@@ -45,7 +45,9 @@ fn every_key_is_read() {
     assert_eq!(bridge.bridge, "br0");
     assert!(bridge.is_gateway && !bridge.is_default_gateway && bridge.force_address && bridge.ip_masq);
     assert!(bridge.hairpin_mode && !bridge.promisc_mode && bridge.enable_dad);
-    assert!(bridge.mac_spoof_check && bridge.port_isolation && !bridge.disable_container_interface);
+    assert!(
+        bridge.mac_spoof_check && bridge.ip_spoof_check && bridge.port_isolation && !bridge.disable_container_interface
+    );
     assert_eq!(bridge.vlans, Vlans { untagged: Some(100), trunk: vec![20..=31, 40..=40], preserve_default: true });
     assert_eq!(bridge.gateway_link(), "br0.100");
     assert_eq!(bridge.mtu, Some(1400));

@@ -79,6 +79,7 @@ fn native() -> Value {
         "vlanTrunk": [{ "id": 31 }, { "minID": 20, "maxID": 30 }, { "minID": 25, "maxID": 28, "id": 40 }],
         "preserveDefaultVlan": true,
         "macspoofchk": true,
+        "ipspoofchk": true,
         "portIsolation": true,
         "disableContainerInterface": false,
         "dns": { "nameservers": ["10.1.0.1", "fe80::1%eth0"], "domain": "local", "search": ["a.b"], "options": ["ndots:1"] },

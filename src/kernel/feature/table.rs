@@ -380,7 +380,7 @@ mod tests {
         let parts = v4_and_v6.into_iter().flat_map(|family| {
             [Part::Masquerade(family, 24), Part::HostPorts(family), Part::HostPortSources(family, 24)]
         });
-        for part in parts.chain([Part::Isolation, Part::Spoofing]) {
+        for part in parts.chain([Part::Isolation, Part::Spoofing, Part::Sources]) {
             let table = if part.table() == Table::Inet { NftFamily::Inet } else { NftFamily::Bridge };
             let names: Vec<String> = part.sets().into_iter().map(|set| set.name).collect();
             let proven: HashSet<&str> = proven_by_sets(table, &names).iter().filter_map(part_name).collect();

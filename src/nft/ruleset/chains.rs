@@ -17,6 +17,8 @@ const POSTROUTING: (&str, u32) = ("postrouting", 4);
 
 /// `IPS_DST_NAT`: the connection's destination was rewritten.
 const REDIRECTED: u32 = 1 << 5;
+/// fe80::/10.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
 /// `RTN_LOCAL`: the address is the host's own.
 const LOCAL: u32 = 2;
 
@@ -222,4 +224,56 @@ pub(super) fn spoofing() -> Chain {
             X::Verdict(Verdict::Drop),
         )],
     }
+}
+
+/// What a link whose addresses are known sends comes from one of them: IPv4, the sender in ARP, IPv6. Who has no address
+/// yet may ask for one, and IPv6 needs its link-local ones.
+pub(super) fn sources() -> Chain {
+    let ether_type =
+        |number: [u8; 2]| [X::Meta { key: Meta::EtherType, to: 0 }, X::Equal { register: 0, bytes: number.into() }];
+    let arp = [
+        X::Payload { header: Header::Ethernet, offset: 12, len: 2, to: 0 },
+        X::Equal { register: 0, bytes: vec![0x08, 0x06] },
+    ];
+    let arp_sender = |to| X::Payload { header: Header::Network, offset: 14, len: 4, to };
+    let link_local = [
+        source(Family::Ipv6, 0),
+        X::Keep { register: 0, mask: octets(Family::Ipv6.mask(10)) },
+        X::NotEqual { register: 0, bytes: octets(LINK_LOCAL.into()) },
+    ];
+    let (ipv4, ipv6) = (ether_type([0x08, 0x00]), ether_type([0x86, 0xdd]));
+    Chain {
+        name: "sources".into(),
+        hook: hook("filter", PREROUTING, ("dstnat", -300)),
+        rules: vec![
+            known_sender(Family::Ipv4, ("arp saddr ip", "!= 0.0.0.0"), arp, arp_sender, []),
+            known_sender(Family::Ipv4, ("ip saddr", "!= 0.0.0.0"), ipv4, |to| source(Family::Ipv4, to), []),
+            known_sender(
+                Family::Ipv6,
+                ("ip6 saddr", "!= :: ip6 saddr != fe80::/10"),
+                ipv6,
+                |to| source(Family::Ipv6, to),
+                link_local,
+            ),
+        ],
+    }
+}
+
+/// What is `of_type`, and whose `sender` is neither none, nor exempt, nor the link's, is dropped.
+fn known_sender<const N: usize>(
+    family: Family,
+    (address, exempt): (&str, &str),
+    of_type: [X; 2],
+    sender: impl Fn(u8) -> X,
+    unless: [X; N],
+) -> Rule {
+    let known = format!("spoof_ip{family}_ok");
+    let none = X::NotEqual { register: 0, bytes: vec![0; family.kind().nft().2 as usize] };
+    let link = || X::Meta { key: Meta::InName, to: 0 };
+    let words = [link(), X::In("spoof_ip".into())].into_iter().chain(of_type).chain([sender(0), none]).chain(unless);
+    ending(
+        format!("iifname @spoof_ip {address} {exempt} iifname . {address} != @{known} drop"),
+        words.chain([link(), sender(4), X::NotIn(known)]),
+        X::Verdict(Verdict::Drop),
+    )
 }

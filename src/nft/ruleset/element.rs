@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Family, LinkName, Owner, Part, TABLE, address, octets};
+use super::{Family, LinkName, Owner, Part, TABLE, Table, address, octets};
 use crate::cni::mac::Mac;
 
 /// A protocol that has ports.
@@ -82,6 +82,10 @@ pub enum Element {
     CheckedLink(LinkName),
     /// The link's known address.
     LinkAddress(LinkName, Mac),
+    /// What comes from this link must come from an IP address that is known. The link is a port of a bridge.
+    CheckedSources(LinkName),
+    /// One that the link is known to have.
+    LinkSource(LinkName, IpAddr),
 }
 
 impl Element {
@@ -129,8 +133,8 @@ impl Element {
 
     /// Whether it comes with the container's link, and not from a later plugin of the chain.
     #[must_use]
-    pub const fn is_of_link(&self) -> bool {
-        matches!(self, Self::Masquerade(_) | Self::SameNetwork(_) | Self::CheckedLink(_) | Self::LinkAddress(..))
+    pub fn is_of_link(&self) -> bool {
+        matches!(self, Self::Masquerade(_) | Self::SameNetwork(_)) || self.part().table() == Table::Bridge
     }
 
     /// Whether both cannot be there: they have one key.
@@ -151,6 +155,7 @@ impl Element {
             Self::Forwarded(ip) => Part::Forwarding(Family::of(*ip)),
             Self::IsolatedBridge(_) | Self::SameBridge(_) => Part::Isolation,
             Self::CheckedLink(_) | Self::LinkAddress(..) => Part::Spoofing,
+            Self::CheckedSources(_) | Self::LinkSource(..) => Part::Sources,
         }
     }
 
@@ -168,6 +173,8 @@ impl Element {
             Self::SameBridge(_) => "same_bridge".into(),
             Self::CheckedLink(_) => "spoof".into(),
             Self::LinkAddress(..) => "spoof_ok".into(),
+            Self::CheckedSources(_) => "spoof_ip".into(),
+            Self::LinkSource(_, ip) => format!("spoof_ip{}_ok", Family::of(*ip)),
         }
     }
 
@@ -184,9 +191,10 @@ impl Element {
             }
             Self::HostPortSource { to, from } => [octets(*to), octets(from.network())].concat(),
             Self::Forwarded(ip) => octets(*ip),
-            Self::IsolatedBridge(link) | Self::CheckedLink(link) => link.0.into(),
+            Self::IsolatedBridge(link) | Self::CheckedLink(link) | Self::CheckedSources(link) => link.0.into(),
             Self::SameBridge(link) => [link.0, link.0].concat(),
             Self::LinkAddress(link, mac) => [&link.0[..], &mac.0, &[0; 2]].concat(),
+            Self::LinkSource(link, ip) => [link.0.to_vec(), octets(*ip)].concat(),
         }
     }
 
@@ -213,6 +221,11 @@ impl Element {
             ("spoof_ok", _) => {
                 let (link, mac) = key.split_at_checked(16)?;
                 Self::LinkAddress(LinkName::read(link)?, Mac(mac.get(..6)?.try_into().ok()?))
+            }
+            ("spoof_ip", _) => Self::CheckedSources(LinkName::read(key)?),
+            ("spoof_ip4_ok" | "spoof_ip6_ok", _) => {
+                let (link, ip) = key.split_at_checked(16)?;
+                Self::LinkSource(LinkName::read(link)?, address(ip)?)
             }
             (_, "masq4" | "masq6") => Self::Masquerade(net(key)?),
             (_, "same4" | "same6") => Self::SameNetwork(net(half?.0)?),
@@ -244,9 +257,12 @@ impl fmt::Display for Element {
             }
             Self::HostPortSource { to, from } => write!(f, "{to} . {}", from.network()),
             Self::Forwarded(ip) => write!(f, "{ip}"),
-            Self::IsolatedBridge(link) | Self::CheckedLink(link) => write!(f, "\"{link}\""),
+            Self::IsolatedBridge(link) | Self::CheckedLink(link) | Self::CheckedSources(link) => {
+                write!(f, "\"{link}\"")
+            }
             Self::SameBridge(link) => write!(f, "\"{link}\" . \"{link}\""),
             Self::LinkAddress(link, mac) => write!(f, "\"{link}\" . {mac}"),
+            Self::LinkSource(link, ip) => write!(f, "\"{link}\" . {ip}"),
         }
     }
 }
@@ -310,88 +326,4 @@ impl fmt::Display for Owned {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn every_kind() -> Vec<Element> {
-        let mut all = Vec::new();
-        for address in ["10.22.0.5/24", "10.22.0.5/32", "10.22.0.5/0", "fd00:1::5/64"] {
-            let address: IpNet = address.parse().unwrap();
-            all.extend(Element::masquerade(address));
-            all.push(Element::Forwarded(address.addr()));
-            all.extend(Element::host_port_sources(address, false));
-            all.extend(Element::host_port_sources(address, true));
-            for (host_ip, protocol) in
-                [("0.0.0.0", Protocol::Tcp), ("::", Protocol::Udp), ("192.0.2.1", Protocol::Sctp)]
-            {
-                let to = SocketAddr::new(address.addr(), 80);
-                all.extend(Element::host_port(Some(host_ip.parse().unwrap()), protocol, 8080, to));
-            }
-        }
-        let link = LinkName::new("a23456789012345").unwrap();
-        all.extend([Element::IsolatedBridge(link), Element::SameBridge(link), Element::CheckedLink(link)]);
-        all.push(Element::LinkAddress(link, Mac([2, 0, 0, 0, 0, 1])));
-        all
-    }
-
-    #[test]
-    fn elements_are_read_back_from_their_bytes() {
-        for element in every_kind() {
-            let value = element.value();
-            assert_eq!(Element::decode(&element.set(), &element.key(), value.as_deref()), Some(element));
-        }
-    }
-
-    #[test]
-    fn every_element_has_a_set_whose_fields_are_as_long() {
-        for element in every_kind() {
-            let set = element.part().sets().into_iter().find(|set| set.name == element.set()).unwrap();
-            let len = |kinds: &[super::super::Kind]| {
-                kinds.iter().map(|kind| kind.nft().2.next_multiple_of(4) as usize).sum::<usize>()
-            };
-            assert_eq!(len(&set.key), element.key().len(), "{element:?}");
-            assert_eq!(len(&set.value), element.value().unwrap_or_default().len(), "{element:?}");
-        }
-    }
-
-    #[test]
-    fn a_host_address_of_another_family_maps_nothing() {
-        let to = "10.22.0.5:80".parse().unwrap();
-        assert_eq!(Element::host_port("::".parse().ok(), Protocol::Tcp, 80, to), None);
-        let any = Element::HostPort { host_ip: None, protocol: Protocol::Tcp, host_port: 80, to };
-        assert_eq!(Element::host_port("0.0.0.0".parse().ok(), Protocol::Tcp, 80, to), Some(any));
-    }
-
-    #[test]
-    fn foreign_bytes_are_no_elements() {
-        let long = [0xff; 64];
-        for (set, key, value) in [
-            ("masq4_24", &[10, 22, 0][..], None),
-            ("masq4_99", &[10, 22, 0, 5], None),
-            ("masq4", &[10, 22, 0, 5], None),
-            ("masq6_64", &[10, 22, 0, 5], None),
-            ("same4_24", &[10, 22, 0, 5, 10, 23, 0, 0], None),
-            ("other_24", &[10, 22, 0, 5], None),
-            ("masq4_24", &[], None),
-            ("masq4_24", &[10, 22, 0, 5], Some(&[1][..])),
-            ("hp4", &[6, 0, 0, 0, 0, 80, 0, 0], None),
-            ("hp4", &[6, 0, 0, 0, 0, 80, 0, 0], Some(&[10, 22, 0])),
-            ("hp4", &[1, 0, 0, 0, 0, 80, 0, 0], Some(&[10, 22, 0, 5, 0, 80, 0, 0])),
-            ("hp4ip", &[6, 0, 0, 0, 0, 80, 0, 0], Some(&[10, 22, 0, 5, 0, 80, 0, 0])),
-            ("hp4", &[], Some(&[])),
-            ("spoof_ok", &[0; 3], None),
-            ("spoof", &long, None),
-            ("isolated", &[], None),
-        ] {
-            assert_eq!(Element::decode(set, key, value), None, "{set} {key:?} {value:?}");
-        }
-    }
-
-    #[test]
-    fn they_read_as_commands() {
-        let [same, masquerade] = Element::masquerade("10.22.0.5/24".parse().unwrap())
-            .map(|element| Owned { element, owner: "net/ctr/eth0".into() }.to_string());
-        assert_eq!(masquerade, "add element inet groundwork masq4_24 '{ 10.22.0.5 comment \"net/ctr/eth0\" }'");
-        assert_eq!(same, "add element inet groundwork same4_24 '{ 10.22.0.5 . 10.22.0.0 comment \"net/ctr/eth0\" }'");
-    }
-}
+mod tests;

@@ -99,6 +99,8 @@ pub enum Meta {
     OutName,
     /// Its mark, 4 bytes.
     Mark,
+    /// `ETH_P_*` in network order, 2 bytes.
+    EtherType,
     /// `NFPROTO_*`, 1 byte.
     Family,
     /// `IPPROTO_*`, 1 byte.

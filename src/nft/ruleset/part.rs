@@ -25,6 +25,8 @@ pub enum Part {
     Isolation,
     /// Containers that can send from their own hardware address only.
     Spoofing,
+    /// Containers that can send from their own addresses only.
+    Sources,
 }
 
 /// A hash set or map.
@@ -74,7 +76,7 @@ impl Part {
     #[must_use]
     pub const fn table(self) -> Table {
         match self {
-            Self::Spoofing => Table::Bridge,
+            Self::Spoofing | Self::Sources => Table::Bridge,
             _ => Table::Inet,
         }
     }
@@ -110,6 +112,10 @@ impl Part {
             Self::Spoofing => {
                 vec![set("spoof".into(), &[Kind::LinkName]), set("spoof_ok".into(), &[Kind::LinkName, Kind::Mac])]
             }
+            Self::Sources => {
+                let known = |family: Family| set(format!("spoof_ip{family}_ok"), &[Kind::LinkName, family.kind()]);
+                vec![set("spoof_ip".into(), &[Kind::LinkName]), known(Family::Ipv4), known(Family::Ipv6)]
+            }
         }
     }
 
@@ -123,6 +129,7 @@ impl Part {
             Self::Forwarding(family) => vec![chains::forwarding(family)],
             Self::Isolation => vec![chains::isolation()],
             Self::Spoofing => vec![chains::spoofing()],
+            Self::Sources => vec![chains::sources()],
         }
     }
 
@@ -136,6 +143,7 @@ impl Part {
             Self::Forwarding(family) => vec![format!("forwarding{family}")],
             Self::Isolation => vec!["isolation".into()],
             Self::Spoofing => vec!["spoofing".into()],
+            Self::Sources => vec!["sources".into()],
         }
     }
 

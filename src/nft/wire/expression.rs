@@ -33,6 +33,7 @@ fn fill(data: &mut Attributes, expression: &Expression) {
     match expression {
         Expression::Meta { key, to } => {
             let key = match key {
+                Meta::EtherType => 1,
                 Meta::Mark => 3,
                 Meta::InName => 6,
                 Meta::OutName => 7,
