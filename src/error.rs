@@ -8,7 +8,7 @@ use crate::{
         error::{Coded, code},
     },
     config::{self, AllowListError, ConfigError},
-    delegate, ipam, kernel, nft, plan, rtnl, store, sys,
+    delegate, ipam, kernel, nft, overlay, plan, rtnl, store, sys,
 };
 
 /// `std::result::Result` with [`Error`].
@@ -33,6 +33,8 @@ pub enum Error {
     Nft(#[from] nft::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Overlay(#[from] overlay::Error),
     #[error(transparent)]
     Ipam(#[from] ipam::reservations::Error),
     #[error(transparent)]
@@ -137,6 +139,7 @@ impl Error {
             | Self::NoFreeName
             | Self::FullBridge { .. } => code::KERNEL_REFUSED,
             Self::Store(_) => code::STORE,
+            Self::Overlay(error) => overlay_code(error),
             Self::Ipam(_) | Self::NotUnique { .. } => code::NO_ADDRESS,
             Self::Delegate(_) => code::DELEGATE_FAILED,
             Self::Plan(_) | Self::AllowList(_) | Self::NoPreviousResult { .. } => code::INVALID_CONFIG,
@@ -173,6 +176,15 @@ impl Error {
             1 => Err(errors.remove(0)),
             _ => Err(Self::Several(errors)),
         }
+    }
+}
+
+fn overlay_code(error: &overlay::Error) -> u32 {
+    match error {
+        error if error.is_passing() => code::TRY_AGAIN_LATER,
+        error if error.is_of_configuration() => code::INVALID_CONFIG,
+        overlay::Error::Store(_) | overlay::Error::File { .. } | overlay::Error::Garbled { .. } => code::STORE,
+        _ => code::KERNEL_REFUSED,
     }
 }
 

@@ -23,6 +23,7 @@ pub mod kernel;
 pub mod log;
 pub mod nft;
 pub mod observe;
+pub mod overlay;
 pub mod plan;
 pub mod rtnl;
 pub mod store;

@@ -3,6 +3,7 @@
 mod config_file;
 mod demo;
 pub mod doctor;
+mod overlay;
 mod plan;
 mod repair;
 
@@ -44,6 +45,12 @@ Commands for people:
         puts back the rules, elements, settings and routes of living attachments after another
         program took them (nft flush ruleset, a firewall's reload); the exit status says whether
         all stand
+  groundwork sync --config FILE [--plugin NAME]
+        makes this host's part of an overlay as the configuration and its peer file say; the exit
+        status says whether every record could be used
+  groundwork overlay status [--config FILE] [--network NAME] [--state-dir DIR] [--json]
+        this host's subnet and device, each peer with its entries, what is missing or stale; with
+        --config also whether the peers are those of the configuration
   groundwork demo
         two containers from ADD to DEL, in namespaces of its own
   groundwork --version
@@ -60,6 +67,8 @@ enum Command {
     Plan { config: PathBuf, plugin: Option<String> },
     List(Attachments),
     Repair(Attachments),
+    Sync { config: PathBuf, plugin: Option<String> },
+    Overlay { config: Option<PathBuf>, of: Attachments, json: bool },
     Demo,
 }
 
@@ -78,6 +87,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Output {
         Ok(Command::Plan { config, plugin }) => plan::run(&config, plugin.as_deref()),
         Ok(Command::List(of)) => repair::list(&of.state_dir, of.network.as_deref()),
         Ok(Command::Repair(of)) => repair::repair(&of.state_dir, of.network.as_deref()),
+        Ok(Command::Sync { config, plugin }) => overlay::sync(&config, plugin.as_deref()),
+        Ok(Command::Overlay { config, of, json }) => {
+            overlay::status(config.as_deref(), of.network.as_deref(), &of.state_dir, json)
+        }
         Ok(Command::Demo) => demo::run(),
         Err(error) => Output { text: format!("groundwork: {error}\nSee groundwork --help"), status: 2 },
     }
@@ -96,6 +109,7 @@ fn examine(config: Option<&Path>, load: bool, json: bool) -> Output {
 
 fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
     let (mut name, mut config, mut plugin, mut load, mut json) = (None, None, None, false, false);
+    let mut asked = false; // for an overlay's status
     let mut of = Attachments { state_dir: PathBuf::from(DEFAULT_STATE_DIR), network: None };
     while let Some(argument) = parser.next()? {
         match argument {
@@ -108,6 +122,12 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("load") => load = true,
             Long("json") => json = true,
             Value(value) if name.is_none() => name = Some(value.string()?),
+            Value(value) if name.as_deref() == Some("overlay") && !asked => {
+                asked = value == "status";
+                if !asked {
+                    return Err(Value(value).unexpected());
+                }
+            }
             other => return Err(other.unexpected()),
         }
     }
@@ -118,6 +138,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
         Some("plan") => Ok(Command::Plan { config: config.ok_or("plan needs --config FILE")?, plugin }),
         Some("list") => Ok(Command::List(of)),
         Some("repair") => Ok(Command::Repair(of)),
+        Some("sync") => Ok(Command::Sync { config: config.ok_or("sync needs --config FILE")?, plugin }),
+        Some("overlay") if !asked => Err("overlay is to be followed by status".into()),
+        Some("overlay") => Ok(Command::Overlay { config, of, json }),
         Some("demo") => Ok(Command::Demo),
         Some(other) => Err(format!("there is no command {other:?}").into()),
     }

@@ -28,6 +28,7 @@ pub const OWN_KEYS: &[&str] = &[
     "ipspoofchk",
     "portIsolation",
     "disableContainerInterface",
+    "overlay",
 ];
 
 /// The smallest MTU that the kernel takes for IPv4, and the greatest for a bridge.

@@ -31,8 +31,19 @@ pub struct HostLocalConfig {
     /// `resolvConf`: a file in resolv.conf's form, read when an ADD runs.
     pub resolv_conf: Option<PathBuf>,
     /// Addresses asked for, at most one in each set: CNI_ARGS `IP`, overridden by `args.cni.ips`, overridden by
-    /// `runtimeConfig.ips`, set by set. Empty for every verb but ADD.
+    /// `runtimeConfig.ips`, set by set; all of them, the last one first in rank, where the sets are not known yet. Empty
+    /// for every verb but ADD.
     pub requested: Vec<IpAddr>,
+}
+
+/// What is asked of the ranges that cannot be in this host's subnets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum OutsideSubnet {
+    #[error("address {0} was asked for, and cannot be given on this host")]
+    Address(IpAddr),
+    #[error("the range {0} of `ipam` is not inside this host's subnet")]
+    Range(Range),
 }
 
 /// One set of ranges of one family.
@@ -89,13 +100,12 @@ impl Range {
                 object.fault("subnet", "a network with room for addresses, at most a /30 (IPv4) or /126 (IPv6)")
             );
         }
-        let first = offset(subnet.network(), 1);
-        let last = if subnet.addr().is_ipv4() { offset(subnet.broadcast(), -1) } else { subnet.broadcast() };
+        let whole = Self::from(subnet);
         let range = Self {
             subnet,
-            start: object.ip("rangeStart")?.unwrap_or(first),
-            end: object.ip("rangeEnd")?.unwrap_or(last),
-            gateway: object.ip("gateway")?.unwrap_or(first),
+            start: object.ip("rangeStart")?.unwrap_or(whole.start),
+            end: object.ip("rangeEnd")?.unwrap_or(whole.end),
+            gateway: object.ip("gateway")?.unwrap_or(whole.gateway),
         };
         for (key, ip) in [("rangeStart", range.start), ("rangeEnd", range.end)] {
             if !subnet.contains(&ip) {
@@ -113,6 +123,15 @@ impl Range {
             return Err(object.fault("gateway", format!("an address outside of {range}, which has no other to give")));
         }
         Ok(range)
+    }
+}
+
+impl From<IpNet> for Range {
+    /// All of a network that has room for addresses, with its first address for the gateway.
+    fn from(subnet: IpNet) -> Self {
+        let start = offset(subnet.network(), 1);
+        let end = if subnet.addr().is_ipv4() { offset(subnet.broadcast(), -1) } else { subnet.broadcast() };
+        Self { subnet, start, end, gateway: start }
     }
 }
 
@@ -147,7 +166,7 @@ impl HostLocalConfig {
             sets.push((ipam.item("subnet", value), RangeSet(vec![Range::read(ipam)?])));
         }
         sets.extend(read_sets(ipam, "ranges", unknown)?);
-        if sets.is_empty() {
+        if sets.is_empty() && !requests.has_overlay {
             return Err(ipam.missing("subnet", "a network to take addresses from, here or in `ranges`").into());
         }
         check_apart(&sets)?;
@@ -160,6 +179,34 @@ impl HostLocalConfig {
             requested: requested(&range_sets, requests)?,
             range_sets,
         })
+    }
+}
+
+impl HostLocalConfig {
+    /// Takes addresses from this host's subnets of an overlay when no range is given; one that is given must lie in
+    /// them.
+    ///
+    /// # Errors
+    /// What was asked for and is not in them.
+    pub fn settle(&mut self, subnets: &[IpNet]) -> Result<(), OutsideSubnet> {
+        let mut ranges = self.range_sets.iter().flat_map(|set| &set.0);
+        let is_inside =
+            |range: &&Range| subnets.iter().any(|subnet| subnet.contains(&range.start) && subnet.contains(&range.end));
+        if let Some(range) = ranges.find(|range| !is_inside(range)) {
+            return Err(OutsideSubnet::Range(range.clone()));
+        }
+        if !self.range_sets.is_empty() {
+            return Ok(());
+        }
+        self.range_sets = subnets.iter().map(|subnet| RangeSet(vec![Range::from(*subnet)])).collect();
+        let mut chosen = vec![None; subnets.len()];
+        for address in std::mem::take(&mut self.requested) {
+            let set = self.range_sets.iter().position(|set| set.contains(address) && set.0[0].gateway != address);
+            let set = set.ok_or(OutsideSubnet::Address(address))?;
+            chosen[set] = Some(address);
+        }
+        self.requested = chosen.into_iter().flatten().collect();
+        Ok(())
     }
 }
 
@@ -231,8 +278,13 @@ fn requested(sets: &[RangeSet], requests: &Requests<'_>) -> Result<Vec<IpAddr>, 
     if requests.verb != Verb::Add {
         return Ok(Vec::new());
     }
+    let is_later = sets.is_empty(); // the host's subnets are not known yet
     let env = requests.env.value("IP").map(Asked::Env).into_iter().collect();
     let [args, runtime] = requests.ips()?.map(|ips| ips.into_iter().map(Asked::Key).collect::<Vec<_>>());
+    if is_later {
+        let sources: [Vec<Asked<'_>>; 3] = [env, args, runtime];
+        return sources.iter().flatten().map(Asked::address).collect();
+    }
     let mut chosen = vec![None; sets.len()];
     for source in [env, args, runtime] {
         for (chosen, own) in chosen.iter_mut().zip(choose(sets, &source)?) {

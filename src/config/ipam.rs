@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde_json::Map;
 
 use super::{ConfigError, HostLocalConfig, RangeSet, bridge::read_dns, parse::plugin_name, runtime::RuntimeKeys};
 use crate::cni::{
@@ -14,10 +15,11 @@ use crate::cni::{
 /// Where the reference plugin host-local keeps its leases unless `dataDir` says otherwise.
 pub const REFERENCE_DATA_DIR: &str = "/var/lib/cni/networks";
 
+const HOST_LOCAL: &str = "host-local";
 const STATIC: &str = "static";
 
 /// The reference plugins that give addresses, whose work is done here.
-pub(super) const PROGRAMS: [&str; 2] = ["host-local", STATIC];
+pub(super) const PROGRAMS: [&str; 2] = [HOST_LOCAL, STATIC];
 
 /// Who gives addresses.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +61,8 @@ pub(super) struct Requests<'a> {
     pub(super) version: Version,
     pub(super) env: &'a CniArgs,
     pub(super) keys: &'a RuntimeKeys<'a>,
+    /// An overlay gives this host a subnet, from which addresses come when the IPAM names none.
+    pub(super) has_overlay: bool,
 }
 
 impl<'a> Requests<'a> {
@@ -84,8 +88,13 @@ impl IpamConfig {
         requests: &Requests<'_>,
         unknown: &mut Vec<UnknownKey>,
     ) -> Result<Option<Self>, ConfigError> {
-        let Some(ipam) = root.object("ipam")?.filter(|ipam| !ipam.is_blank()) else { return Ok(None) };
-        let plugin = ipam.require("type", plugin_name(&ipam)?, "host-local, static, or an IPAM plugin's name")?;
+        let given = root.object("ipam")?.filter(|ipam| !ipam.is_blank());
+        let none = Map::new();
+        let Some(ipam) = given.or_else(|| requests.has_overlay.then(|| Object::at("ipam".into(), &none))) else {
+            return Ok(None);
+        };
+        let plugin = plugin_name(&ipam)?.or_else(|| requests.has_overlay.then(|| HOST_LOCAL.to_owned()));
+        let plugin = ipam.require("type", plugin, "host-local, static, or an IPAM plugin's name")?;
         if PROGRAMS.contains(&plugin.as_str()) {
             return Self::read_own(&plugin, &ipam, requests, unknown).map(Some);
         }

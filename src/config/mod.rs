@@ -27,6 +27,7 @@ pub mod kernel;
 mod keys;
 pub mod link;
 pub mod native;
+pub mod overlay;
 mod parse;
 pub mod ptp;
 mod repeated;
@@ -51,12 +52,13 @@ pub use self::{
     error::ConfigError,
     firewall::{FirewallConfig, IngressPolicy},
     host_device::HostDeviceConfig,
-    host_local::{HostLocalConfig, Range, RangeSet},
+    host_local::{HostLocalConfig, OutsideSubnet, Range, RangeSet},
     host_ports::{HostPortsConfig, PortMapping},
     ipam::{IpamConfig, StaticAddress, StaticConfig},
     kernel::{KernelConfig, LoaderName, LogConfig, LogLevel},
     link::LinkConfig,
     native::NativeConfig,
+    overlay::{Engine, OverlayConfig, Underlay},
     ptp::PtpConfig,
     runtime::{ArgsConfig, Capabilities, RuntimeConfig},
     single::{ParentConfig, SingleConfig},

@@ -1,8 +1,10 @@
 //! A network that groundwork builds itself: the container's link, its addresses, and what is done with them.
 
+use ipnet::IpNet;
+
 use super::{
-    BandwidthConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig, SourceRoutingConfig,
-    TuningConfig, VrfConfig, bandwidth,
+    BandwidthConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig, OverlayConfig,
+    SourceRoutingConfig, TuningConfig, VrfConfig, bandwidth,
     bridge::{MTU_IPV6, read_dns},
     firewall, host_ports,
     ipam::{PROGRAMS, Requests},
@@ -36,6 +38,8 @@ pub struct NativeConfig {
     pub bandwidth: Option<BandwidthConfig>,
     /// A routing table of the container's own, when that is asked for.
     pub vrf: Option<VrfConfig>,
+    /// The network reaches over several hosts, when that is asked for.
+    pub overlay: Option<OverlayConfig>,
 }
 
 impl NativeConfig {
@@ -56,6 +60,7 @@ impl NativeConfig {
             source_routing: None,
             bandwidth: None,
             vrf: None,
+            overlay: None,
         })
     }
 
@@ -70,16 +75,24 @@ impl NativeConfig {
         let firewall = FirewallConfig::read(root)?;
         let plugin_type = root.string("type")?.unwrap_or_default();
         let is_for = |plugin| plugin_type == plugin || !is_later_plugin(plugin_type);
-        let link = LinkConfig::read(root, kind, requests.keys.runtime.as_ref())?;
+        let mut link = LinkConfig::read(root, kind, requests.keys.runtime.as_ref())?;
         let makes_link = link.is_some();
         let tuning = if is_for(tuning::PLUGIN) { TuningConfig::read(root, requests, makes_link)? } else { None };
         let source_routing = if is_for(source_routing::PLUGIN) { SourceRoutingConfig::read(root)? } else { None };
         let bandwidth =
             if is_for(bandwidth::PLUGIN) { BandwidthConfig::read(root, requests.keys, unknown)? } else { None };
         let vrf = if is_for(vrf::PLUGIN) { VrfConfig::read(root)? } else { None };
+        let overlay = OverlayConfig::read(root, unknown)?.filter(|_| makes_link);
+        if let (Some(_), Some(link)) = (&overlay, &mut link) {
+            let LinkConfig::Bridge(bridge) = link else {
+                let why = "an overlay's containers are ports of a bridge";
+                return Err(ConfigError::Conflict { first: "overlay", second: "link", why });
+            };
+            bridge.is_gateway = true; // the way to the other hosts leads over this one
+        }
         let Some(link) = link else {
-            let (ipam, dns) = (None, Dns::default());
-            let later = Self { link, ipam, dns, host_ports, firewall, tuning, source_routing, bandwidth, vrf };
+            let (ipam, dns, overlay) = (None, Dns::default(), None);
+            let later = Self { link, ipam, dns, host_ports, firewall, tuning, source_routing, bandwidth, vrf, overlay };
             return Ok(later.has_work().then_some(later));
         };
         let config = Self {
@@ -92,6 +105,7 @@ impl NativeConfig {
             source_routing,
             bandwidth,
             vrf,
+            overlay,
         };
         let mtu = config.link.as_ref().and_then(LinkConfig::mtu);
         if mtu.is_some_and(|mtu| mtu < MTU_IPV6) && config.ipam.as_ref().is_some_and(IpamConfig::has_ipv6) {
@@ -147,6 +161,16 @@ impl NativeConfig {
             || self.source_routing.is_some()
             || self.bandwidth.is_some()
             || self.vrf.is_some()
+    }
+
+    /// An address with the network inside which it is known as it is: the whole overlay, or its own network.
+    #[must_use]
+    pub fn reach(&self, address: IpNet) -> IpNet {
+        let networks = self.overlay.iter().flat_map(|overlay| &overlay.networks);
+        let around = networks
+            .filter(|network| network.contains(&address))
+            .find_map(|network| IpNet::new(address.addr(), network.prefix_len()).ok());
+        around.unwrap_or(address)
     }
 
     /// Whether what the container sends beyond its network is masqueraded.

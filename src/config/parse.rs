@@ -147,7 +147,8 @@ struct Body {
 impl Body {
     fn read(root: &Object<'_>, request: &Request, version: Version) -> Result<Self, ConfigError> {
         let keys = RuntimeKeys::open(root)?;
-        let requests = Requests { verb: request.verb, version, env: &request.args, keys: &keys };
+        let has_overlay = root.object("overlay")?.is_some();
+        let requests = Requests { verb: request.verb, version, env: &request.args, keys: &keys, has_overlay };
         let mut body = Self {
             capabilities: Capabilities::read(root)?,
             runtime: RuntimeConfig::read(&keys)?,

@@ -36,7 +36,7 @@ impl SingleConfig {
         match self.kind {
             LinkKind::Dummy => true,
             LinkKind::Macvlan { mode, .. } => !matches!(mode, MacvlanMode::Passthru),
-            LinkKind::Ipvlan { .. } | LinkKind::Vlan { .. } | LinkKind::Vrf { .. } => false,
+            LinkKind::Ipvlan { .. } | LinkKind::Vlan { .. } | LinkKind::Vrf { .. } | LinkKind::Vxlan { .. } => false,
         }
     }
 

@@ -84,10 +84,17 @@ impl Nft {
     /// # Errors
     /// [`Error::Unsupported`] names what the kernel lacks, [`Error::Taken`] whose the port is. Nothing was changed then.
     pub fn add(&mut self, elements: &[Owned]) -> Result<()> {
-        let parts = parts(elements.iter().map(|owned| &owned.element));
+        self.add_with(&parts(elements.iter().map(|owned| &owned.element)), elements)
+    }
+
+    /// As [`Nft::add`], of these parts of the rules, be there an element or not.
+    ///
+    /// # Errors
+    /// As [`Nft::add`].
+    pub fn add_with(&mut self, parts: &[Part], elements: &[Owned]) -> Result<()> {
         let mut found: Vec<Option<Owned>> = vec![None; elements.len()]; // so it is nearly always
         for _ in 0..ATTEMPTS {
-            let rules = self.rules(&parts)?;
+            let rules = self.rules(parts)?;
             let mut batch = Batch::new(self.number);
             parts.iter().filter(|part| !rules.hold(**part)).for_each(|part| batch.make(*part));
             for (index, (owned, found)) in elements.iter().zip(&found).enumerate() {

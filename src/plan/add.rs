@@ -260,7 +260,7 @@ fn elements(attach: &Attach<'_>, ips: &[IpConfig]) -> Result<Vec<Element>, PlanE
         }
     }
     if attach.config.ip_masq() {
-        elements.extend(ips.iter().flat_map(|ip| Element::masquerade(ip.address)));
+        elements.extend(ips.iter().flat_map(|ip| Element::masquerade(attach.config.reach(ip.address))));
     }
     if let Some(config) = &attach.config.host_ports {
         elements.extend(host_ports::elements(config, ips));

@@ -66,6 +66,10 @@ fn native_needs(config: &NativeConfig) -> Vec<Need> {
         Some(LinkConfig::Single(single)) => single_needs(single),
         Some(LinkConfig::HostDevice(_)) | None => Vec::new(),
     };
+    if config.overlay.is_some() {
+        let why = "the overlay (\"overlay\")";
+        needs.extend([&feature::VXLAN, &feature::NF_TABLES].map(|feature| Need::new(feature, why)));
+    }
     if config.ip_masq() {
         let why = "masquerade (\"ipMasq\")";
         needs.extend(
@@ -121,6 +125,7 @@ fn single_needs(config: &SingleConfig) -> Vec<Need> {
         LinkKind::Ipvlan { .. } => &feature::IPVLAN,
         LinkKind::Vlan { .. } => &feature::VLAN,
         LinkKind::Vrf { .. } => &feature::VRF,
+        LinkKind::Vxlan { .. } => &feature::VXLAN,
     };
     let parent = config.parent.as_ref().and_then(|parent| parent.name.as_deref());
     let on = parent.map(|parent| format!(" on {parent}")).unwrap_or_default();

@@ -47,6 +47,7 @@ fn network(bridge: &BridgeConfig) -> NativeConfig {
         source_routing: None,
         bandwidth: None,
         vrf: None,
+        overlay: None,
     }
 }
 

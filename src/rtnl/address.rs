@@ -54,6 +54,16 @@ impl Rtnl {
         Ok(messages.iter().filter_map(address_of).map(|address| address.addr()).collect())
     }
 
+    /// Index of the link that has an address of the namespace.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn link_of(&self, address: IpAddr) -> Result<Option<u32>, Error> {
+        let messages = self.collect(self.handle.address().get().execute(), || "ip addr show".into())?;
+        let has_it = |one: &&AddressMessage| address_of(one).is_some_and(|net| net.addr() == address);
+        Ok(messages.iter().find(has_it).map(|one| one.header.index))
+    }
+
     /// Adds an address.
     ///
     /// # Errors

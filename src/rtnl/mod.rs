@@ -2,6 +2,7 @@
 
 mod address;
 mod link;
+mod neighbour;
 mod qdisc;
 mod route;
 mod rule;

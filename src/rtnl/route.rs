@@ -5,12 +5,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netlink_packet_route::{
     AddressFamily,
-    route::{RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteScope, RouteType},
+    route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteScope, RouteType},
 };
 use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 
-use super::{Error, RouteEntry, Rtnl};
+use super::{Error, Link, RouteEntry, Rtnl, values::MAIN_TABLE};
 
 impl Rtnl {
     /// Adds a route.
@@ -31,6 +31,36 @@ impl Rtnl {
     pub fn replace_route(&self, route: &RouteEntry) -> Result<(), Error> {
         let request = self.handle.route().add(message(route)).replace();
         self.run(request.execute(), || format!("ip route replace {}", route.dst))
+    }
+
+    /// Adds a route in place of the one with its destination and metric; its next hop counts as being on the link,
+    /// whatever the link's addresses are.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn replace_onlink_route(&self, route: &RouteEntry) -> Result<(), Error> {
+        let mut message = message(route);
+        message.header.flags |= RouteFlags::Onlink;
+        self.run(self.handle.route().add(message).replace().execute(), || {
+            let via = route.gw.map(|gw| format!(" via {gw}")).unwrap_or_default();
+            format!("ip route replace {}{via} onlink", route.dst)
+        })
+    }
+
+    /// The unicast routes of the main table by one link and of one origin.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn routes_by(&self, link: &Link, protocol: u8, ipv6: bool) -> Result<Vec<RouteEntry>, Error> {
+        let mut request = RouteMessage::default();
+        request.header.address_family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        request.header.protocol = protocol.into();
+        request.attributes.push(RouteAttribute::Oif(link.index));
+        request.attributes.push(RouteAttribute::Table(MAIN_TABLE));
+        let doing = || format!("ip route show dev {} proto {protocol}", link.name);
+        let messages = self.collect(self.handle.route().get(request).execute(), doing)?;
+        let unicast = messages.into_iter().filter(|one| one.header.kind == RouteType::Unicast).filter_map(entry);
+        Ok(unicast.filter(|route| route.oif == Some(link.index) && route.protocol == protocol).collect())
     }
 
     /// Deletes a route; gone already is success.

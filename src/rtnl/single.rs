@@ -1,9 +1,12 @@
 //! Links without an end elsewhere: making them, and where a link is and what it is called.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::{
+    net::IpAddr,
+    os::fd::{AsRawFd, BorrowedFd},
+};
 
 use netlink_packet_route::link::{
-    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, InfoVrf, IpVlanMode, MacVlanMode,
+    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, InfoVrf, InfoVxlan, IpVlanMode, MacVlanMode,
 };
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
@@ -96,6 +99,15 @@ impl Rtnl {
         })
     }
 
+    /// Writes about a link.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub fn set_alias(&self, link: &Link, alias: &str) -> Result<(), Error> {
+        let message = LinkUnspec::new_with_index(link.index).alias(alias).build();
+        self.run(self.handle.link().set(message).execute(), || format!("ip link set {} alias '{alias}'", link.name))
+    }
+
     /// Makes a link the port of another, or of none.
     ///
     /// # Errors
@@ -133,6 +145,14 @@ fn info(kind: LinkKind) -> (InfoKind, Option<InfoData>) {
         }
         LinkKind::Vlan { id } => (InfoKind::Vlan, Some(InfoData::Vlan(vec![InfoVlan::Id(id)]))),
         LinkKind::Vrf { table } => (InfoKind::Vrf, Some(InfoData::Vrf(vec![InfoVrf::TableId(table)]))),
+        LinkKind::Vxlan { vni, port, local, learning } => {
+            let local = local.map(|local| match local {
+                IpAddr::V4(local) => InfoVxlan::Local(local),
+                IpAddr::V6(local) => InfoVxlan::Local6(local),
+            });
+            let fixed = [InfoVxlan::Id(vni), InfoVxlan::Port(port), InfoVxlan::Learning(learning)];
+            (InfoKind::Vxlan, Some(InfoData::Vxlan(fixed.into_iter().chain(local).collect())))
+        }
     }
 }
 
@@ -166,6 +186,22 @@ pub(super) fn detail(info: &InfoData) -> Option<LinkKind> {
             InfoVrf::TableId(table) => Some(LinkKind::Vrf { table: *table }),
             _ => None,
         }),
+        InfoData::Vxlan(settings) => Some(vxlan(settings)),
         _ => None,
     }
+}
+
+fn vxlan(settings: &[InfoVxlan]) -> LinkKind {
+    let (mut number, mut udp, mut address, mut learns) = (0, 0, None, false);
+    for setting in settings {
+        match setting {
+            InfoVxlan::Id(id) => number = *id,
+            InfoVxlan::Port(port) => udp = *port,
+            InfoVxlan::Local(local) => address = Some(IpAddr::V4(*local)),
+            InfoVxlan::Local6(local) => address = Some(IpAddr::V6(*local)),
+            InfoVxlan::Learning(on) => learns = *on,
+            _ => {}
+        }
+    }
+    LinkKind::Vxlan { vni: number, port: udp, local: address, learning: learns }
 }

@@ -81,6 +81,17 @@ pub enum LinkKind {
         /// The table.
         table: u32,
     },
+    /// A link whose frames travel in UDP.
+    Vxlan {
+        /// Its number on the wire.
+        vni: u32,
+        /// The UDP port, here and elsewhere.
+        port: u16,
+        /// The address that frames are sent from; the kernel's choice when None.
+        local: Option<IpAddr>,
+        /// It learns from where frames come.
+        learning: bool,
+    },
 }
 
 /// Modes of macvlan links.
@@ -125,6 +136,7 @@ impl LinkKind {
             Self::Ipvlan { .. } => "ipvlan",
             Self::Vlan { .. } => "vlan",
             Self::Vrf { .. } => "vrf",
+            Self::Vxlan { .. } => "vxlan",
         }
     }
 
@@ -140,6 +152,10 @@ impl LinkKind {
             Self::Ipvlan { mode } => Some(format!("mode {}", name_of(&IpvlanMode::ALL, mode))),
             Self::Vlan { id } => Some(format!("id {id}")),
             Self::Vrf { table } => Some(format!("table {table}")),
+            Self::Vxlan { vni, port, local, learning } => {
+                let local = local.map(|local| format!(" local {local}")).unwrap_or_default();
+                Some(format!("id {vni} dstport {port}{local}{}", if *learning { "" } else { " nolearning" }))
+            }
         }
     }
 }

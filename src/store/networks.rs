@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use nix::sys::stat::{FileStat, SFlag};
+
 use super::{BootId, Error, Store, check_identifier, state_folder};
 
 /// The networks of which the state folder holds something.
@@ -16,6 +18,10 @@ pub fn networks(state_dir: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+fn is_folder(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode).intersection(SFlag::S_IFMT) == SFlag::S_IFDIR
+}
+
 /// Every store of a state folder: for each network, of each plugin that has records.
 ///
 /// # Errors
@@ -27,6 +33,9 @@ pub fn all(state_dir: &Path) -> Result<Vec<Store>, Error> {
     for network in networks(state_dir)? {
         let Some(folder) = state.subfolder(&network)? else { continue };
         for plugin in folder.names()? {
+            if folder.stat(&plugin)?.is_none_or(|stat| !is_folder(&stat)) {
+                continue; // a file of the overlay's
+            }
             let (Some(folder), Some(attachments)) = (state.subfolder(&network)?, folder.subfolder(&plugin)?) else {
                 continue;
             };

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    attach, ipam, loopback,
+    attach, ipam, loopback, overlay,
     stages::{Stage, Stages},
 };
 
@@ -34,7 +34,8 @@ pub(super) fn add(request: &Request, config: &NetworkConfig, stages: &Stages) ->
             if !matches!(native.ipam, Some(IpamConfig::Exec { .. })) {
                 capabilities::keep_what_networks_need();
             }
-            attach::attach(request, config, native, &ready, stages)
+            let on_this_host = overlay::attachable(config, native)?;
+            attach::attach(request, config, on_this_host.as_ref().unwrap_or(native), &ready, stages)
         }
         Mode::Loopback => loopback::add(request, config),
     }

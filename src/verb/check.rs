@@ -1,6 +1,6 @@
 //! CHECK: the attachment as it was left against the attachment as it is.
 
-use super::{addresses, attach, ipam, loopback, records};
+use super::{addresses, attach, ipam, loopback, overlay, records};
 use crate::{
     cni::{
         CniResult, Request, Version,
@@ -52,7 +52,8 @@ fn check_native(request: &Request, config: &NetworkConfig, native: &NativeConfig
     };
     let mut observed = observe::observe_attachment(&expected, &sandbox)?;
     observed.lost_leases = addresses::lost(&store, &record)?;
-    let differences = plan::compare(&expected, &observed);
+    let mut differences = plan::compare(&expected, &observed);
+    differences.extend(overlay::compare(config, native)?);
     if differences.is_empty() { Ok(()) } else { Err(Error::Changed(differences)) }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{addresses, attach, detach, ipam, records};
+use super::{addresses, attach, detach, ipam, overlay, records};
 use crate::{
     cni::Request,
     config::{Attachment, Mode, NativeConfig, NetworkConfig},
@@ -32,6 +32,7 @@ pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
                 None => sweep(config).err(),
             });
             errors.extend(addresses::forward(request, config, native).err());
+            errors.extend(overlay::tend(config, native).err());
             Error::all(errors)
         }
     }

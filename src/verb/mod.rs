@@ -13,6 +13,7 @@ mod inside;
 mod ipam;
 mod limits;
 mod loopback;
+mod overlay;
 mod reclaim;
 mod records;
 mod repair;
@@ -20,7 +21,10 @@ mod restore;
 mod stages;
 mod status;
 
-pub use self::repair::{Repaired, repair};
+pub use self::{
+    overlay::{repair_overlays, sync},
+    repair::{Repaired, repair},
+};
 
 use std::{
     ffi::{OsStr, OsString},

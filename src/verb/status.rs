@@ -1,6 +1,6 @@
 //! STATUS: could an ADD succeed now? Loads nothing.
 
-use super::{addresses, records};
+use super::{addresses, overlay, records};
 use crate::{
     cni::Request,
     config::{LinkConfig, Mode, NativeConfig, NetworkConfig},
@@ -20,11 +20,20 @@ pub(super) fn status(request: &Request, config: &NetworkConfig) -> Result<()> {
         reasons.extend(bridge_reason(native)?);
         reasons.extend(parent_reason(native)?);
     }
-    let limited = !reasons.is_empty() && has_attachments(config)?;
+    let degraded = match &config.mode {
+        Mode::Native(native) => overlay::degraded(config, native)?,
+        _ => Vec::new(),
+    };
+    let limited = !degraded.is_empty() || (!reasons.is_empty() && has_attachments(config)?);
+    reasons.extend(degraded);
     match &config.mode {
         Mode::Chained | Mode::Loopback => {}
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner)?,
-        Mode::Native(native) => reasons.extend(addresses::unavailable(request, config, native)?),
+        Mode::Native(native) => {
+            let (native, unready) = overlay::foreseen(config, native)?;
+            reasons.extend(unready);
+            reasons.extend(addresses::unavailable(request, config, &native)?);
+        }
     }
     if reasons.is_empty() { Ok(()) } else { Err(Error::NotAvailable { reasons, limited }) }
 }

@@ -277,3 +277,28 @@ fn known_sender<const N: usize>(
         X::Verdict(Verdict::Drop),
     )
 }
+
+/// Encapsulated frames of an overlay come from its hosts; what else comes to its port is others' and passes.
+pub(super) fn vteps(family: Family, port: u16, vni: u32) -> Chain {
+    const UDP: u8 = 17;
+    let [_, number @ ..] = vni.to_be_bytes();
+    let conditions = [
+        X::Meta { key: Meta::Protocol, to: 0 },
+        X::Equal { register: 0, bytes: vec![UDP] },
+        X::Payload { header: Header::Transport, offset: 2, len: 2, to: 0 },
+        X::Equal { register: 0, bytes: port.to_be_bytes().into() },
+        // Behind UDP's header and VXLAN's flags.
+        X::Payload { header: Header::Transport, offset: 12, len: 3, to: 0 },
+        X::Equal { register: 0, bytes: number.into() },
+    ];
+    let set = format!("vtep{family}_{port}_{vni}");
+    let ip = family.nft_header();
+    let stranger = of_family(family).into_iter().chain([source(family, 0), X::NotIn(set.clone())]);
+    let rule = ending(
+        format!("udp dport {port} @th,96,24 {vni:#x} {ip} saddr != @{set} drop"),
+        conditions.into_iter().chain(stranger),
+        X::Verdict(Verdict::Drop),
+    );
+    let name = format!("vxlan{family}_{port}_{vni}");
+    Chain { name, hook: hook("filter", PREROUTING, ("raw", -300)), rules: vec![rule] }
+}

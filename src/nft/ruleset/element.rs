@@ -86,6 +86,15 @@ pub enum Element {
     CheckedSources(LinkName),
     /// One that the link is known to have.
     LinkSource(LinkName, IpAddr),
+    /// A host of an overlay, whose frames are taken.
+    Vtep {
+        /// Its address.
+        vtep: IpAddr,
+        /// The UDP port.
+        port: u16,
+        /// The overlay's number on the wire.
+        vni: u32,
+    },
 }
 
 impl Element {
@@ -156,6 +165,7 @@ impl Element {
             Self::IsolatedBridge(_) | Self::SameBridge(_) => Part::Isolation,
             Self::CheckedLink(_) | Self::LinkAddress(..) => Part::Spoofing,
             Self::CheckedSources(_) | Self::LinkSource(..) => Part::Sources,
+            Self::Vtep { vtep, port, vni } => Part::Vteps { family: Family::of(*vtep), port: *port, vni: *vni },
         }
     }
 
@@ -175,6 +185,7 @@ impl Element {
             Self::LinkAddress(..) => "spoof_ok".into(),
             Self::CheckedSources(_) => "spoof_ip".into(),
             Self::LinkSource(_, ip) => format!("spoof_ip{}_ok", Family::of(*ip)),
+            Self::Vtep { vtep, port, vni } => format!("vtep{}_{port}_{vni}", Family::of(*vtep)),
         }
     }
 
@@ -190,7 +201,7 @@ impl Element {
                 [host_ip.map(octets).unwrap_or_default(), service].concat()
             }
             Self::HostPortSource { to, from } => [octets(*to), octets(from.network())].concat(),
-            Self::Forwarded(ip) => octets(*ip),
+            Self::Forwarded(ip) | Self::Vtep { vtep: ip, .. } => octets(*ip),
             Self::IsolatedBridge(link) | Self::CheckedLink(link) | Self::CheckedSources(link) => link.0.into(),
             Self::SameBridge(link) => [link.0, link.0].concat(),
             Self::LinkAddress(link, mac) => [&link.0[..], &mac.0, &[0; 2]].concat(),
@@ -230,7 +241,10 @@ impl Element {
             (_, "masq4" | "masq6") => Self::Masquerade(net(key)?),
             (_, "same4" | "same6") => Self::SameNetwork(net(half?.0)?),
             (_, "snat4" | "snat6") => Self::HostPortSource { to: address(half?.0)?, from: net(half?.1)? },
-            _ => return None,
+            (_, name) => {
+                let port = name.strip_prefix("vtep4_").or_else(|| name.strip_prefix("vtep6_"))?;
+                Self::Vtep { vtep: address(key)?, port: port.parse().ok()?, vni: len.parse().ok()? }
+            }
         };
         (element.set() == set && element.key() == key && element.value().as_deref() == value).then_some(element)
     }
@@ -256,7 +270,7 @@ impl fmt::Display for Element {
                 write!(f, "{protocol} . {host_port}")
             }
             Self::HostPortSource { to, from } => write!(f, "{to} . {}", from.network()),
-            Self::Forwarded(ip) => write!(f, "{ip}"),
+            Self::Forwarded(ip) | Self::Vtep { vtep: ip, .. } => write!(f, "{ip}"),
             Self::IsolatedBridge(link) | Self::CheckedLink(link) | Self::CheckedSources(link) => {
                 write!(f, "\"{link}\"")
             }

@@ -27,6 +27,15 @@ pub enum Part {
     Spoofing,
     /// Containers that can send from their own addresses only.
     Sources,
+    /// Frames of an overlay, which only its hosts can send.
+    Vteps {
+        /// Of the hosts' addresses.
+        family: Family,
+        /// The UDP port.
+        port: u16,
+        /// The overlay's number on the wire.
+        vni: u32,
+    },
 }
 
 /// A hash set or map.
@@ -116,6 +125,7 @@ impl Part {
                 let known = |family: Family| set(format!("spoof_ip{family}_ok"), &[Kind::LinkName, family.kind()]);
                 vec![set("spoof_ip".into(), &[Kind::LinkName]), known(Family::Ipv4), known(Family::Ipv6)]
             }
+            Self::Vteps { family, port, vni } => vec![set(format!("vtep{family}_{port}_{vni}"), &[family.kind()])],
         }
     }
 
@@ -130,6 +140,7 @@ impl Part {
             Self::Isolation => vec![chains::isolation()],
             Self::Spoofing => vec![chains::spoofing()],
             Self::Sources => vec![chains::sources()],
+            Self::Vteps { family, port, vni } => vec![chains::vteps(family, port, vni)],
         }
     }
 
@@ -144,6 +155,7 @@ impl Part {
             Self::Isolation => vec!["isolation".into()],
             Self::Spoofing => vec!["spoofing".into()],
             Self::Sources => vec!["sources".into()],
+            Self::Vteps { family, port, vni } => vec![format!("vxlan{family}_{port}_{vni}")],
         }
     }
 

@@ -95,13 +95,32 @@ impl Nft {
         Ok(elements)
     }
 
+    /// The elements of one set, in order. A set that is not there has none.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn elements_of(&mut self, table: Table, set: &str) -> Result<Vec<Owned>> {
+        let ask = |number| wire::ask_elements(number, table, set);
+        match self.list_all(ask, "list elements", |object| wire::element(object).collect()) {
+            Err(Error::Absent(_)) => Ok(Vec::new()),
+            elements => elements,
+        }
+    }
+
     /// Whether the rules that these elements need are there, word for word.
     ///
     /// # Errors
     /// When the kernel cannot be asked.
     pub fn base<'a>(&mut self, elements: impl IntoIterator<Item = &'a Element>) -> Result<Base> {
-        let parts = parts(elements);
-        let rules = match self.rules(&parts) {
+        self.base_of(&parts(elements))
+    }
+
+    /// Whether these parts of the rules are there, word for word.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn base_of(&mut self, parts: &[Part]) -> Result<Base> {
+        let rules = match self.rules(parts) {
             Err(Error::Absent(_)) => Rules::default(),
             rules => rules?,
         };

@@ -1,0 +1,233 @@
+//! This host's part of an overlay, as its engine says.
+
+use std::{net::IpAddr, path::Path};
+
+use ipnet::IpNet;
+
+use super::{
+    Carrier, Error, HostFile, find_underlay, peer_file,
+    plan::{Device, Host, Refused, Review, Todo, derived_mac, overhead, review},
+    reconcile::{self, Reconciled},
+};
+use crate::{
+    config::{Engine, IpamConfig, LinkConfig, NativeConfig, OverlayConfig, Underlay},
+    nft::Nft,
+    rtnl::{Rtnl, values::LinkKind},
+    store::{self, Store, lock::lock_file},
+    sys::sysctl,
+};
+
+/// Who changes the kernel for an overlay holds this file of its network.
+const LOCK: &str = "overlay.lock";
+
+/// The MTU that is assumed of a network outside while there is none.
+const ETHERNET: u32 = 1500;
+
+/// What came of joining.
+#[derive(Debug, Clone)]
+pub struct Joined {
+    /// This host's part.
+    pub file: HostFile,
+    /// The file says something that it did not say before.
+    pub is_news: bool,
+    /// Records that are left out.
+    pub refused: Vec<Refused>,
+    /// What was done in the kernel, where that is the engine's business.
+    pub reconciled: Option<Reconciled>,
+    /// Why the peers are not known; what the kernel holds of them stays as it is.
+    pub unknown_peers: Option<String>,
+}
+
+/// What a host is to the others and who they are, as far as this host can tell without an agent.
+#[derive(Debug, Clone)]
+pub struct Census {
+    /// What carries the overlay.
+    pub carrier: Carrier,
+    /// This host.
+    pub own: Host,
+    /// The others.
+    pub review: Review,
+    /// The device that follows.
+    pub device: Device,
+}
+
+/// Makes this host a part of the overlay, or finds what its agent made.
+///
+/// # Errors
+/// [`Error`]: no container of the overlay can be attached.
+pub fn join(network: &str, state_dir: &Path, config: &OverlayConfig, rtnl: &Rtnl) -> Result<Joined, Error> {
+    match config.engine {
+        // Nothing is made for the others that may come, and nothing is lost when they do.
+        Engine::Etcd | Engine::None => {
+            let file = foresee(network, state_dir, config, rtnl)?;
+            let is_news = config.engine == Engine::None && file.write(state_dir, network)?;
+            Ok(Joined { file, is_news, refused: Vec::new(), reconciled: None, unknown_peers: None })
+        }
+        Engine::Static | Engine::Evpn => together(network, state_dir, config, rtnl),
+    }
+}
+
+/// Of one host so far.
+fn part_alone(config: &OverlayConfig, rtnl: &Rtnl) -> Result<HostFile, Error> {
+    let mtu = match find_underlay(rtnl, &config.underlay, &config.networks, None) {
+        // A machine without a network is one host, too.
+        Err(Error::NoDefaultRoute) if config.underlay == Underlay::DefaultRoute => {
+            config.mtu.unwrap_or(ETHERNET - overhead(IpAddr::from([0; 4])))
+        }
+        found => found?.inner_mtu(config.mtu)?,
+    };
+    Ok(host_file(config, config.own_subnets().unwrap_or_default(), mtu, None))
+}
+
+/// What [`join`] would write, without changing anything.
+///
+/// # Errors
+/// As [`join`].
+pub fn foresee(network: &str, state_dir: &Path, config: &OverlayConfig, rtnl: &Rtnl) -> Result<HostFile, Error> {
+    match config.engine {
+        Engine::Etcd => {
+            let path = HostFile::path(state_dir, network);
+            let file = HostFile::read(state_dir, network)?.ok_or_else(|| Error::NotReady { path: path.clone() })?;
+            file.ensure_of(config, path)?;
+            Ok(file)
+        }
+        Engine::None => part_alone(config, rtnl),
+        Engine::Static | Engine::Evpn => {
+            let Census { own, device, .. } = census(network, config, rtnl)?.0;
+            device.course(rtnl.link(&device.name)?.as_ref())?;
+            Ok(host_file(config, own.subnets.clone(), device.mtu, Some(&own)))
+        }
+    }
+}
+
+fn together(network: &str, state_dir: &Path, config: &OverlayConfig, rtnl: &Rtnl) -> Result<Joined, Error> {
+    let (Census { own, review, device, .. }, unknown_peers) = census(network, config, rtnl)?;
+    let reconciled = if config.engine == Engine::Evpn {
+        reconcile::prepare(rtnl, &device)?;
+        None
+    } else if unknown_peers.is_none() {
+        Some(settle_kernel(network, state_dir, rtnl, &device, &review.accepted)?)
+    } else {
+        None
+    };
+    let file = host_file(config, own.subnets.clone(), device.mtu, Some(&own));
+    let is_news = file.write(state_dir, network)?;
+    Ok(Joined { file, is_news, refused: review.refused, reconciled, unknown_peers })
+}
+
+/// Reads first, since mostly all is right; only who has something to do waits for others who do.
+fn settle_kernel(
+    network: &str,
+    state_dir: &Path,
+    rtnl: &Rtnl,
+    device: &Device,
+    peers: &[Host],
+) -> Result<Reconciled, Error> {
+    let mut nft = Nft::open()?;
+    let observed = reconcile::observe(rtnl, &mut nft, device)?;
+    let todo = Todo::new(network, device, peers, &observed)?;
+    if let (true, Some(link)) = (todo.is_nothing(), observed.link) {
+        return Ok(Reconciled { link, done: todo });
+    }
+    let _lock = lock_file(Store::open(state_dir, network)?.folder(), LOCK).map_err(store::Error::from)?;
+    reconcile::reconcile(rtnl, &mut nft, network, device, peers)
+}
+
+/// Who this host is and who the others are, by the configuration and the peer file. Of a peer file that cannot be read
+/// it says why, if this host is known without it.
+///
+/// # Errors
+/// [`Error`]: this host itself is not known.
+pub fn census(network: &str, config: &OverlayConfig, rtnl: &Rtnl) -> Result<(Census, Option<String>), Error> {
+    let present = match rtnl.link(&config.device())?.and_then(|link| link.detail) {
+        Some(LinkKind::Vxlan { local, .. }) => local,
+        _ => None,
+    };
+    let carrier = find_underlay(rtnl, &config.underlay, &config.networks, present)?;
+    let mut hosts = config.peers.clone();
+    let (mut refused, mut unknown) = (Vec::new(), None);
+    match config.peer_file.as_deref().map(peer_file::read).transpose() {
+        Ok(file) => {
+            let (more, bad) = file.unwrap_or_default();
+            hosts.extend(more);
+            refused = bad;
+        }
+        Err(error) if config.own_subnets().is_some() => unknown = Some(error.to_string()),
+        Err(error) => return Err(error),
+    }
+    let (own, others) = own_host(config, carrier.address, hosts)?;
+    let mut review = review(&own, &config.networks, others);
+    refused.append(&mut review.refused);
+    review.refused = refused;
+    let device = Device::of(network, config, &own, carrier.inner_mtu(config.mtu)?);
+    Ok((Census { carrier, own, review, device }, unknown))
+}
+
+/// This host, by a record of its name, else of its address, else by the configuration alone; and the other records.
+fn own_host(config: &OverlayConfig, vtep: IpAddr, mut hosts: Vec<Host>) -> Result<(Host, Vec<Host>), Error> {
+    let node = node_name(config);
+    let by_name = hosts.iter().position(|host| host.node == node);
+    let place = by_name.or_else(|| hosts.iter().position(|host| host.vtep == vtep));
+    // Where the configuration says it itself, a record that says otherwise stays among the others, to be refused.
+    let given = config.own_subnets();
+    let agrees = |host: &Host| given.as_ref().is_none_or(|subnets| *subnets == host.subnets);
+    let record = place.filter(|place| agrees(&hosts[*place])).map(|place| hosts.remove(place));
+    let subnets = given.or_else(|| record.as_ref().map(|record| record.subnets.clone()));
+    let subnets = subnets.ok_or_else(|| Error::NoSubnet { node: node.clone(), vtep })?;
+    // One hardware address follows from another VTEP than this: the record is from before that changed.
+    let mac = record.filter(|record| record.mac != derived_mac(record.vtep)).map(|record| record.mac);
+    ensure_inside(config, &node, &subnets)?;
+    let own = Host { node, subnets, vtep, mac: mac.unwrap_or_else(|| derived_mac(vtep)) };
+    Ok((own, hosts))
+}
+
+fn ensure_inside(config: &OverlayConfig, node: &str, subnets: &[IpNet]) -> Result<(), Error> {
+    let is_inside = |network: &IpNet| subnets.iter().filter(|subnet| network.contains(*subnet)).count() == 1;
+    let has_room = |subnet: &IpNet| subnet.prefix_len() + 2 <= subnet.max_prefix_len() && *subnet == subnet.trunc();
+    let right = config.networks.iter().all(is_inside) && subnets.len() == config.networks.len();
+    if right && subnets.iter().all(has_room) {
+        return Ok(());
+    }
+    Err(Error::BadSubnets { node: node.to_owned(), found: subnets.to_vec(), network: config.networks.clone() })
+}
+
+fn node_name(config: &OverlayConfig) -> String {
+    let of_kernel = || sysctl::read("kernel/hostname").ok();
+    config.node.clone().or_else(of_kernel).unwrap_or_default()
+}
+
+fn host_file(config: &OverlayConfig, subnets: Vec<IpNet>, mtu: u32, own: Option<&Host>) -> HostFile {
+    HostFile {
+        engine: config.engine,
+        network: config.networks.clone(),
+        subnets,
+        mtu,
+        vni: config.vni,
+        port: config.port,
+        device: config.device(),
+        node: own.map_or_else(|| node_name(config), |own| own.node.clone()),
+        vtep: own.map(|own| own.vtep),
+    }
+}
+
+/// Gives a network of the configuration what this host's part of the overlay says: addresses, MTU, routes.
+///
+/// # Errors
+/// What was asked for does not fit.
+pub fn settle(network: &mut NativeConfig, file: &HostFile) -> Result<(), Error> {
+    let mut leads_everywhere = false;
+    if let Some(LinkConfig::Bridge(bridge)) = &mut network.link {
+        if let Some(mtu) = bridge.mtu.filter(|mtu| *mtu > file.mtu) {
+            return Err(Error::MtuAboveOverlay { mtu, limit: file.mtu });
+        }
+        bridge.mtu = bridge.mtu.or(Some(file.mtu));
+        leads_everywhere = bridge.is_default_gateway;
+    }
+    if let Some(IpamConfig::HostLocal(ipam)) = &mut network.ipam {
+        ipam.settle(&file.subnets)?;
+        if !leads_everywhere {
+            ipam.routes.extend(file.network.iter().map(|network| crate::cni::result::Route::to(*network)));
+        }
+    }
+    Ok(())
+}
