@@ -8,7 +8,7 @@
 //!
 //! Invariants, each with a test in `tests/house`:
 //! - Only `main` writes to stdout, and it writes one JSON document, once.
-//! - The pure rooms (`cni`, `config`, `plan`, `nft::ruleset`, `ipam::ranges`, `kernel::feature`)
+//! - The pure rooms (`cni`, `config`, `plan`, `overlay::plan`, `nft::ruleset`, `ipam::ranges`, `kernel::feature`)
 //!   import no room that touches the host.
 //! - `unsafe` lives in `sys`.
 

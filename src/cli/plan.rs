@@ -15,7 +15,7 @@ use crate::{
         ruleset::{Owner, Part},
         socket::Base,
     },
-    observe,
+    observe, overlay,
     plan::{self, Attach, Script, Step},
     rtnl::{Link, Rtnl},
 };
@@ -50,7 +50,18 @@ fn script(config: &NetworkConfig) -> Result<String> {
             _ = writeln!(text, "# control passes to the plugin {:?}, found in CNI_PATH", delegate.plugin_type);
         }
         Mode::Loopback => text.push_str("ip netns exec SANDBOX ip link set lo up\n"),
-        Mode::Native(network) => text.push_str(&native(config, network)?),
+        Mode::Native(network) => match &network.overlay {
+            None => text.push_str(&native(config, network)?),
+            Some(overlay) => {
+                let (rtnl, mut network) = (Rtnl::open()?, network.clone());
+                let part = overlay::Part::find(&config.name, &config.state_dir, overlay, &rtnl)?;
+                overlay::settle(&mut network, &part.file)?;
+                let subnets = part.file.subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                _ = writeln!(text, "# this host has {subnets} of the overlay");
+                text.push_str(&part.script(&config.name, &rtnl)?);
+                text.push_str(&native(config, &network)?);
+            }
+        },
     }
     Ok(text)
 }

@@ -12,17 +12,13 @@ use crate::{
 
 /// Puts back what is missing; the exit status says whether all stands now.
 pub(super) fn repair(state_dir: &Path, network: Option<&str>) -> Output {
-    let repaired =
-        verb::repair(state_dir, network).and_then(|all| Ok((all, verb::repair_overlays(state_dir, network)?)));
-    let (all, overlays) = match repaired {
-        Ok((all, overlays)) if all.is_empty() && overlays.is_empty() => return Output::good("nothing is missing"),
-        Ok(both) => both,
+    let all = match verb::repair(state_dir, network) {
+        Ok(all) if all.is_empty() => return Output::good("nothing is missing"),
+        Ok(all) => all,
         Err(error) => return Output::bad(error),
     };
-    let attachments = all.iter().map(|repaired| format!("{repaired}\n"));
-    let text = attachments.chain(overlays.iter().map(|(name, mended)| format!("network {name}, overlay{mended}\n")));
-    let failed = all.iter().any(|one| !one.failed.is_empty()) || overlays.iter().any(|(_, one)| !one.failed.is_empty());
-    Output { text: text.collect(), status: u8::from(failed) }
+    let text = all.iter().map(|repaired| format!("{repaired}\n")).collect::<String>();
+    Output { text, status: u8::from(all.iter().any(|repaired| !repaired.failed.is_empty())) }
 }
 
 /// One line for each attachment of each plugin.

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     Carrier, Error, HostFile, find_underlay, peer_file,
-    plan::{Device, Host, Refused, Review, Todo, derived_mac, overhead, review},
+    plan::{Device, Host, Refused, Review, Script, Todo, derived_mac, overhead, review},
     reconcile::{self, Reconciled},
 };
 use crate::{
@@ -51,24 +51,79 @@ pub struct Census {
     pub device: Device,
 }
 
-/// Makes this host a part of the overlay, or finds what its agent made.
-///
-/// # Errors
-/// [`Error`]: no container of the overlay can be attached.
-pub fn join(network: &str, state_dir: &Path, config: &OverlayConfig, rtnl: &Rtnl) -> Result<Joined, Error> {
-    match config.engine {
-        // Nothing is made for the others that may come, and nothing is lost when they do.
-        Engine::Etcd | Engine::None => {
-            let file = foresee(network, state_dir, config, rtnl)?;
-            let is_news = config.engine == Engine::None && file.write(state_dir, network)?;
-            Ok(Joined { file, is_news, refused: Vec::new(), reconciled: None, unknown_peers: None })
+/// This host's part of an overlay, found out and not made yet.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// What an ADD must know of it.
+    pub file: HostFile,
+    /// Who is in it, where this host finds that out without an agent.
+    census: Option<(Census, Option<String>)>,
+}
+
+impl Part {
+    /// Finds it out, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`]: no container of the overlay can be attached.
+    pub fn find(network: &str, state_dir: &Path, config: &OverlayConfig, rtnl: &Rtnl) -> Result<Self, Error> {
+        match config.engine {
+            Engine::Etcd => {
+                let path = HostFile::path(state_dir, network);
+                let file = HostFile::read(state_dir, network)?.ok_or_else(|| Error::NotReady { path: path.clone() })?;
+                file.ensure_of(config, path)?;
+                Ok(Self { file, census: None })
+            }
+            Engine::None => Ok(Self { file: alone(config, rtnl)?, census: None }),
+            Engine::Static | Engine::Evpn => {
+                let (census, unknown) = census(network, config, rtnl)?;
+                census.device.course(rtnl.link(&census.device.name)?.as_ref())?;
+                let own = &census.own;
+                let file = host_file(config, own.subnets.clone(), census.device.mtu, Some(own));
+                Ok(Self { file, census: Some((census, unknown)) })
+            }
         }
-        Engine::Static | Engine::Evpn => together(network, state_dir, config, rtnl),
+    }
+
+    /// What would be done in the kernel, as commands.
+    ///
+    /// # Errors
+    /// The kernel cannot be asked.
+    pub fn script(&self, network: &str, rtnl: &Rtnl) -> Result<String, Error> {
+        let Some((Census { review, device, .. }, _)) = &self.census else { return Ok(String::new()) };
+        if self.file.engine == Engine::Evpn {
+            let is_there = rtnl.link(&device.name)?.is_some();
+            return Ok(if is_there { String::new() } else { format!("{device}\n") });
+        }
+        let observed = Nft::existing()?.map(|mut nft| reconcile::observe(rtnl, &mut nft, device)).transpose()?;
+        let todo = Todo::new(network, device, &review.accepted, &observed.unwrap_or_default())?;
+        Ok(Script(device, &todo).to_string())
+    }
+
+    /// Makes it so: the file, the device, and what the kernel has to know of the peers. Of one host nothing is made for
+    /// the others that may come, and nothing is lost when they do.
+    ///
+    /// # Errors
+    /// A device that cannot be had; a refusal of netlink.
+    pub fn establish(self, network: &str, state_dir: &Path, rtnl: &Rtnl) -> Result<Joined, Error> {
+        let Self { file, census } = self;
+        let mut joined = Joined { file, is_news: false, refused: Vec::new(), reconciled: None, unknown_peers: None };
+        if let Some((Census { review, device, .. }, unknown)) = census {
+            if joined.file.engine == Engine::Evpn {
+                reconcile::prepare(rtnl, &device)?;
+            } else if unknown.is_none() {
+                joined.reconciled = Some(settle_kernel(network, state_dir, rtnl, &device, &review.accepted)?);
+            }
+            (joined.refused, joined.unknown_peers) = (review.refused, unknown);
+        }
+        if joined.file.engine != Engine::Etcd {
+            joined.is_news = joined.file.write(state_dir, network)?;
+        }
+        Ok(joined)
     }
 }
 
 /// Of one host so far.
-fn part_alone(config: &OverlayConfig, rtnl: &Rtnl) -> Result<HostFile, Error> {
+fn alone(config: &OverlayConfig, rtnl: &Rtnl) -> Result<HostFile, Error> {
     let mtu = match find_underlay(rtnl, &config.underlay, &config.networks, None) {
         // A machine without a network is one host, too.
         Err(Error::NoDefaultRoute) if config.underlay == Underlay::DefaultRoute => {
@@ -77,42 +132,6 @@ fn part_alone(config: &OverlayConfig, rtnl: &Rtnl) -> Result<HostFile, Error> {
         found => found?.inner_mtu(config.mtu)?,
     };
     Ok(host_file(config, config.own_subnets().unwrap_or_default(), mtu, None))
-}
-
-/// What [`join`] would write, without changing anything.
-///
-/// # Errors
-/// As [`join`].
-pub fn foresee(network: &str, state_dir: &Path, config: &OverlayConfig, rtnl: &Rtnl) -> Result<HostFile, Error> {
-    match config.engine {
-        Engine::Etcd => {
-            let path = HostFile::path(state_dir, network);
-            let file = HostFile::read(state_dir, network)?.ok_or_else(|| Error::NotReady { path: path.clone() })?;
-            file.ensure_of(config, path)?;
-            Ok(file)
-        }
-        Engine::None => part_alone(config, rtnl),
-        Engine::Static | Engine::Evpn => {
-            let Census { own, device, .. } = census(network, config, rtnl)?.0;
-            device.course(rtnl.link(&device.name)?.as_ref())?;
-            Ok(host_file(config, own.subnets.clone(), device.mtu, Some(&own)))
-        }
-    }
-}
-
-fn together(network: &str, state_dir: &Path, config: &OverlayConfig, rtnl: &Rtnl) -> Result<Joined, Error> {
-    let (Census { own, review, device, .. }, unknown_peers) = census(network, config, rtnl)?;
-    let reconciled = if config.engine == Engine::Evpn {
-        reconcile::prepare(rtnl, &device)?;
-        None
-    } else if unknown_peers.is_none() {
-        Some(settle_kernel(network, state_dir, rtnl, &device, &review.accepted)?)
-    } else {
-        None
-    };
-    let file = host_file(config, own.subnets.clone(), device.mtu, Some(&own));
-    let is_news = file.write(state_dir, network)?;
-    Ok(Joined { file, is_news, refused: review.refused, reconciled, unknown_peers })
 }
 
 /// Reads first, since mostly all is right; only who has something to do waits for others who do.

@@ -10,7 +10,6 @@
 mod error;
 mod host_file;
 mod join;
-mod mend;
 mod peer_file;
 pub mod plan;
 mod reconcile;
@@ -20,8 +19,7 @@ mod underlay;
 pub use self::{
     error::Error,
     host_file::HostFile,
-    join::{Census, Joined, census, foresee, join, settle},
-    mend::{Mended, mend},
+    join::{Census, Joined, Part, census, settle},
     plan::{Host, Refused},
     reconcile::{PROTOCOL, Reconciled, admit, apply, expel, observe, observe_entries, prepare, reconcile},
     report::status,

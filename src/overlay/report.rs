@@ -82,7 +82,10 @@ impl Status {
             Ok(todo) => todo,
             Err(foreign) => return self.problems.push(foreign.to_string()),
         };
-        self.problems.extend(device_problem(device, &todo));
+        self.problems.extend(device_problem(device, todo.course));
+        if todo.course == Course::Keep && !todo.addresses.is_empty() {
+            self.problems.push(format!("device {} lacks its address", device.name));
+        }
         if todo.guard {
             let words = "frames from anybody are taken: the rule that drops them is missing";
             self.problems.push(format!("{words} (chain {} of nf_tables)", device.guard().chain_names().join(", ")));
@@ -112,14 +115,13 @@ impl Status {
     }
 }
 
-fn device_problem(device: &Device, todo: &Todo) -> Option<String> {
+fn device_problem(device: &Device, course: Course) -> Option<String> {
     let name = &device.name;
-    match todo.course {
+    match course {
         Course::Make => Some(format!("device {name} is missing")),
         Course::Remake => Some(format!("device {name} is of another VTEP, port or hardware address")),
         Course::Change(settings) if settings.mtu.is_some() => Some(format!("device {name} has another MTU")),
         Course::Change(_) => Some(format!("device {name} is down")),
-        Course::Keep if !todo.addresses.is_empty() => Some(format!("device {name} lacks its address")),
         Course::Keep => None,
     }
 }
@@ -163,8 +165,9 @@ pub fn status(network: &str, state_dir: &Path, config: Option<&OverlayConfig>, r
     };
     if file.engine == Engine::Evpn {
         // Its peers are FRR's to tell.
-        let todo = device.course(rtnl.link(&device.name)?.as_ref());
-        status.problems.extend(todo.err().map(|foreign| foreign.to_string()));
+        let course = device.course(rtnl.link(&device.name)?.as_ref());
+        let problem = course.map_or_else(|foreign| Some(foreign.to_string()), |course| device_problem(&device, course));
+        status.problems.extend(problem);
         return Ok(status);
     }
     let Some(mut nft) = Nft::existing()? else {

@@ -22,7 +22,7 @@ mod stages;
 mod status;
 
 pub use self::{
-    overlay::{repair_overlays, sync},
+    overlay::sync,
     repair::{Repaired, repair},
 };
 

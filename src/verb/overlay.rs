@@ -1,27 +1,32 @@
 //! What the verbs have to do with an overlay.
 
-use std::path::Path;
-
 use super::records;
 use crate::{
     config::{Engine, NativeConfig, NetworkConfig, OverlayConfig},
     error::Result,
-    overlay::{self, HostFile, Joined},
-    plan::Difference,
+    kernel,
+    overlay::{self, HostFile, Joined, Part},
+    plan::{self, Difference},
     rtnl::Rtnl,
+    store::Store,
 };
 
 /// The network as it is on this host, when it is part of an overlay; None when it is in none.
 pub(super) fn attachable(config: &NetworkConfig, native: &NativeConfig) -> Result<Option<NativeConfig>> {
     let Some(overlay) = &native.overlay else { return Ok(None) };
-    let joined = join(config, overlay)?;
-    let mut native = native.clone();
-    overlay::settle(&mut native, &joined.file)?;
+    let (rtnl, mut native) = (Rtnl::open()?, native.clone());
+    let part = find(config, overlay, &rtnl)?;
+    overlay::settle(&mut native, &part.file)?; // before anything is touched
+    establish(config, part, &rtnl)?;
     Ok(Some(native))
 }
 
-fn join(config: &NetworkConfig, overlay: &OverlayConfig) -> Result<Joined> {
-    let joined = overlay::join(&config.name, &config.state_dir, overlay, &Rtnl::open()?)?;
+fn find(config: &NetworkConfig, overlay: &OverlayConfig, rtnl: &Rtnl) -> Result<Part> {
+    Ok(Part::find(&config.name, &config.state_dir, overlay, rtnl)?)
+}
+
+fn establish(config: &NetworkConfig, part: Part, rtnl: &Rtnl) -> Result<Joined> {
+    let joined = part.establish(&config.name, &config.state_dir, rtnl)?;
     for refused in &joined.refused {
         tracing::warn!(network = config.name, "{refused}");
     }
@@ -39,8 +44,8 @@ fn join(config: &NetworkConfig, overlay: &OverlayConfig) -> Result<Joined> {
 pub(super) fn foreseen(config: &NetworkConfig, native: &NativeConfig) -> Result<(NativeConfig, Vec<String>)> {
     let Some(overlay) = &native.overlay else { return Ok((native.clone(), Vec::new())) };
     let mut native = native.clone();
-    let settled = overlay::foresee(&config.name, &config.state_dir, overlay, &Rtnl::open()?)
-        .and_then(|file| overlay::settle(&mut native, &file));
+    let part = Part::find(&config.name, &config.state_dir, overlay, &Rtnl::open()?);
+    let settled = part.and_then(|part| overlay::settle(&mut native, &part.file));
     Ok((native, settled.err().map(|error| error.to_string()).into_iter().collect()))
 }
 
@@ -71,36 +76,30 @@ pub(super) fn compare(config: &NetworkConfig, native: &NativeConfig) -> Result<V
 
 /// GC comes again and again, also where no container does.
 pub(super) fn tend(config: &NetworkConfig, native: &NativeConfig) -> Result<()> {
-    match &native.overlay {
-        Some(overlay) if overlay.engine != Engine::Etcd && records::existing(config)?.is_some() => {
-            join(config, overlay).map(drop)
-        }
-        _ => Ok(()),
+    let Some(overlay) = &native.overlay else { return Ok(()) };
+    if overlay.engine == Engine::Etcd || records::existing(config)?.is_none() {
+        return Ok(());
     }
+    let rtnl = Rtnl::open()?;
+    establish(config, find(config, overlay, &rtnl)?, &rtnl).map(drop)
 }
 
 /// Does for an overlay what an ADD would: for `groundwork sync`.
 ///
 /// # Errors
 /// As of an ADD.
-pub fn sync(config: &NetworkConfig, native: &OverlayConfig) -> Result<Joined> {
-    let loaders = config.kernel.loaders.as_deref();
-    crate::kernel::ensure(&crate::plan::needs(config), loaders)?;
-    Ok(overlay::join(&config.name, &config.state_dir, native, &Rtnl::open()?)?)
+pub fn sync(config: &NetworkConfig, overlay: &OverlayConfig) -> Result<Joined> {
+    kernel::ensure(&plan::needs(config), config.kernel.loaders.as_deref())?;
+    let rtnl = Rtnl::open()?;
+    Ok(find(config, overlay, &rtnl)?.establish(&config.name, &config.state_dir, &rtnl)?)
 }
 
-/// Puts back what guards the overlays of networks: what was put back, and what could not be, by network.
-///
-/// # Errors
-/// When the state folder cannot be read, or the kernel not be asked.
-pub fn repair_overlays(state_dir: &Path, network: Option<&str>) -> Result<Vec<(String, overlay::Mended)>> {
-    let rtnl = Rtnl::open()?;
-    let mut all = Vec::new();
-    for name in crate::store::networks(state_dir)? {
-        if network.is_none_or(|network| network == name) {
-            let mended = overlay::mend(&name, state_dir, &rtnl)?;
-            all.extend((!mended.is_nothing()).then_some((name, mended)));
-        }
-    }
-    Ok(all)
+/// Puts back what an overlay lacks, by the configuration that one of its attachments was made with; what that was, in
+/// words. An agent does that for its own.
+pub(super) fn repair(store: &Store, native: &NativeConfig, rtnl: &Rtnl) -> Result<Option<String>> {
+    let Some(overlay) = &native.overlay else { return Ok(None) };
+    let (network, state_dir) = (store.network(), store.state_dir());
+    let joined = Part::find(network, state_dir, overlay, rtnl)?.establish(network, state_dir, rtnl)?;
+    let done = joined.reconciled.map(|reconciled| reconciled.done);
+    Ok(done.filter(|done| !done.is_nothing()).map(|done| format!("the overlay ({done})")))
 }

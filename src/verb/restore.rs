@@ -6,7 +6,7 @@ use std::{ffi::OsString, io::ErrorKind, net::IpAddr};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::repair::Repaired;
+use super::{overlay, repair::Repaired};
 use crate::{
     apply::{self, Links},
     cni::{CniResult, Request, Version, mac::Mac},
@@ -28,6 +28,10 @@ const NO_MAC: Mac = Mac([0; 6]);
 /// Puts back what is missing of an attachment's links, addresses, routes, rules, limits and settings.
 pub(super) fn restore(store: &Store, record: &Record, rtnl: &Rtnl, repaired: &mut Repaired) -> Result<()> {
     let Some(native) = configuration(record)? else { return Ok(()) };
+    match overlay::repair(store, &native, rtnl) {
+        Ok(done) => repaired.put_back.extend(done),
+        Err(error) => repaired.failed.push(error.to_string()),
+    }
     let sandbox = if record.netns.is_gone() { None } else { Some(Sandbox::open(&record.netns.path)?) };
     let inside = sandbox.as_ref().map(|sandbox| observe::inside(sandbox, &record.ifname)).transpose()?.flatten();
     if inside.is_none() && !native.link.as_ref().is_some_and(LinkConfig::has_host_end) {

@@ -3,10 +3,11 @@
 use crate::source::{Kind, Named, Source};
 
 /// Rooms that touch nothing: what they import is pure too.
-pub(crate) const PURE: [&str; 7] = [
+pub(crate) const PURE: [&str; 8] = [
     "crate::cni",
     "crate::config",
     "crate::plan",
+    "crate::overlay::plan",
     "crate::nft::ruleset",
     "crate::rtnl::values",
     "crate::ipam::ranges",

@@ -133,6 +133,11 @@ impl Host {
         })
     }
 
+    /// The number, here, of a process whose network is this host's.
+    pub fn pid(&self) -> u32 {
+        self.holder.id()
+    }
+
     fn namespace(&self, kind: &str) -> File {
         File::open(format!("/proc/{}/ns/{kind}", self.holder.id())).unwrap()
     }

@@ -13,5 +13,5 @@ pub use self::{
     entries::{Change, Command, Entries, Key, Value, difference, entries, vteps},
     host::{Host, derived_mac, first_subnet},
     review::{Reason, Refused, Review, review},
-    todo::{Observed, Todo},
+    todo::{Observed, Script, Todo},
 };

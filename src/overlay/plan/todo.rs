@@ -4,9 +4,9 @@ use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{Change, Course, Device, Entries, Foreign, Host, difference, entries, vteps};
+use super::{Change, Command, Course, Device, Entries, Foreign, Host, difference, entries, vteps};
 use crate::{
-    nft::ruleset::{Element, Family, Owned, Owner, Part},
+    nft::ruleset::{Element, Family, Owned, Owner, Part, TABLE},
     rtnl::values::Link,
 };
 
@@ -118,5 +118,37 @@ impl fmt::Display for Todo {
         ];
         let done: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         f.write_str(&if done.is_empty() { "all was right".to_owned() } else { done.join(", ") })
+    }
+}
+
+/// What is to do as the commands that a person would type, one a line.
+pub struct Script<'a>(pub &'a Device, pub &'a Todo);
+
+impl fmt::Display for Script<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(device, todo) = self;
+        let name = &device.name;
+        if todo.guard {
+            writeln!(f, "{}", device.guard())?;
+        }
+        todo.admit.iter().try_for_each(|element| writeln!(f, "nft {element}"))?;
+        if todo.course == Course::Remake {
+            writeln!(f, "ip link del {name}")?;
+        }
+        match todo.course {
+            Course::Make | Course::Remake => writeln!(f, "{device}")?,
+            Course::Change(settings) if settings.is_empty() => writeln!(f, "ip link set {name} up")?,
+            Course::Change(settings) => writeln!(f, "ip link set {name} {settings} up")?,
+            Course::Keep => {}
+        }
+        if matches!(todo.course, Course::Keep | Course::Change(_)) {
+            todo.addresses.iter().try_for_each(|address| writeln!(f, "ip addr add {address} dev {name}"))?;
+            todo.stale_addresses.iter().try_for_each(|address| writeln!(f, "ip addr del {address} dev {name}"))?;
+        }
+        todo.changes.iter().try_for_each(|change| writeln!(f, "{}", Command(name, change)))?;
+        todo.expel.iter().try_for_each(|owned| {
+            let element = owned.element;
+            writeln!(f, "nft delete element {} {TABLE} {} '{{ {element} }}'", element.part().table(), element.set())
+        })
     }
 }

@@ -1,0 +1,148 @@
+//! From one host to three, by the engines that need no agent.
+
+use serde_json::{Value, json};
+
+use crate::{fabric::Fabric, net::tcp};
+
+/// Both families inside, over either: containers of three hosts reach each other by their own addresses.
+fn three_hosts(ipv6: bool, mtu: u32) {
+    let fabric = Fabric::new(&["a", "b", "c"], ipv6);
+    fabric.write_peers(&fabric.records());
+    let pods = ["a", "b", "c"].map(|name| fabric.pod(name, "web"));
+    for one in &pods {
+        for other in pods.iter().filter(|other| !std::ptr::eq(*other, one)) {
+            one.assert_reaches(other);
+            one.assert_seen_by(other);
+        }
+    }
+    assert_eq!(pods[0].address(false), "10.244.1.2");
+    assert_eq!(pods[2].address(true), "fd00:244:3::2");
+    // The largest packet goes as it is, and one byte more is refused where it is sent.
+    assert_eq!(pods[0].mtu(), mtu);
+    for (family, headers) in [(false, 28), (true, 48)] {
+        let ping = |size| format!("ping -n -c 1 -W 2 -M do -s {size} {}", pods[1].address(family));
+        pods[0].sandbox.sh(&ping(mtu - headers));
+        assert!(!pods[0].sandbox.try_sh(&ping(mtu - headers + 1)).status.success());
+    }
+    let status = fabric.status("a");
+    assert_eq!(status["right"], true, "{status}");
+    assert_eq!(status["host"]["subnets"], json!(["10.244.1.0/24", "fd00:244:1::/64"]));
+    assert_eq!(status["host"]["mtu"], mtu);
+    let names: Vec<_> = status["peers"].as_array().unwrap().iter().map(|peer| peer["node"].clone()).collect();
+    assert_eq!(names, ["b", "c"]);
+    for pod in &pods[..1] {
+        pod.sandbox.check(&fabric.config("a"), &pod.result);
+        pod.sandbox.del(&fabric.config("a"));
+    }
+}
+
+#[test]
+fn three_hosts_over_ipv4() {
+    three_hosts(false, 1450);
+}
+
+#[test]
+fn three_hosts_over_ipv6() {
+    three_hosts(true, 1430);
+}
+
+#[test]
+fn one_host_grows_to_two_and_no_address_changes() {
+    let mut fabric = Fabric::new(&["a"], false);
+    let alone = fabric.config_with("a", &json!({ "subnet": ["10.244.1.0/24", "fd00:244:1::/64"] }));
+    let result = fabric.host("a").sandbox("first").add(&alone);
+    assert_eq!(result["ips"][0]["address"], "10.244.1.2/24");
+    assert!(!fabric.host("a").try_sh("ip link show vxlan.1").status.success(), "no device for one host");
+    let told = fabric.command("a", &alone, &["overlay", "status"]);
+    assert!(told.status.success() && told.stdout.contains("one host so far"), "{told:?}");
+    fabric.plug("b");
+    fabric.write_peers(&fabric.records());
+    let host_file = |fabric: &Fabric| -> Value {
+        serde_json::from_str(&fabric.host("a").sh("cat /run/groundwork/pods/overlay.json")).unwrap()
+    };
+    let before = host_file(&fabric);
+    fabric.sync("a").success("sync");
+    let after = host_file(&fabric);
+    for key in ["network", "subnets", "mtu", "vni", "device"] {
+        assert_eq!(before[key], after[key], "{key}");
+    }
+    assert_eq!((&before["engine"], &after["engine"]), (&json!("none"), &json!("static")));
+    let other = fabric.pod("b", "other");
+    other.sandbox.ping("10.244.1.2");
+    other.sandbox.ping("fd00:244:1::2");
+    let first = fabric.host("a").named("first");
+    first.check(&fabric.config("a"), &result);
+    first.del(&fabric.config("a"));
+}
+
+#[test]
+fn one_host_takes_the_first_subnet_and_needs_no_network_outside() {
+    let fabric = Fabric::new(&["a"], false);
+    fabric.host("a").sh("ip route del default");
+    let pod = fabric.pod_by("a", "web", &fabric.config_with("a", &json!({})));
+    assert_eq!(pod.address(false), "10.244.0.2");
+    assert_eq!(pod.address(true), "fd00:244::2");
+    pod.sandbox.ping("10.244.0.1");
+    let routes = pod.sandbox.sh("ip route; ip -6 route");
+    assert!(routes.contains("default via 10.244.0.1") && routes.contains("default via fd00:244::1"), "{routes}");
+    fabric.host("a").status(&fabric.config_with("a", &json!({}))).success("STATUS");
+}
+
+#[test]
+fn without_a_default_gateway_the_overlay_alone_is_routed() {
+    let fabric = Fabric::new(&["a", "b"], false);
+    fabric.write_peers(&fabric.records());
+    let mut config = fabric.config("a");
+    config["isDefaultGateway"] = false.into();
+    let (one, other) = (fabric.pod_by("a", "web", &config), fabric.pod("b", "web"));
+    one.assert_reaches(&other);
+    let routes = one.sandbox.sh("ip route; ip -6 route");
+    assert!(!routes.contains("default") && routes.contains("10.244.0.0/16 via 10.244.1.1"), "{routes}");
+}
+
+#[test]
+fn host_ports_work_on_top() {
+    let fabric = Fabric::new(&["a", "b", "c"], false);
+    fabric.write_peers(&fabric.records());
+    let mut config = fabric.config("a");
+    config["runtimeConfig"] = json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] });
+    let (web, client) = (fabric.pod_by("a", "web", &config), fabric.pod("b", "client"));
+    let own = format!("{}:80", web.address(false));
+    let port = format!("{}:8080", fabric.vtep("a"));
+    // From another host, and from a container there, which goes out by its host's address.
+    assert_eq!(tcp(&web.sandbox, &own, fabric.host("c"), &port), Some(fabric.vtep("c")));
+    assert_eq!(tcp(&web.sandbox, &own, &client.sandbox, &port), Some(fabric.vtep("b")));
+    // From the other host itself, to the container.
+    assert_eq!(tcp(&web.sandbox, &own, fabric.host("b"), &own), Some("10.244.2.0".to_owned()));
+}
+
+#[test]
+fn the_agents_file_is_all_that_engine_etcd_asks_of_the_plugin() {
+    let fabric = Fabric::new(&["a"], false);
+    let config = fabric.config_with("a", &json!({ "engine": "etcd" }));
+    let host = fabric.host("a");
+    let web = host.sandbox("web");
+    let refused = web.verb("ADD", &config).error();
+    assert_eq!(refused["code"], 11, "{refused}");
+    let status = host.status(&config).error();
+    assert_eq!(status["code"], 50, "{status}");
+    web.del(&config);
+    // As the agent would leave it.
+    fabric.write_peers(&fabric.records());
+    fabric.sync("a").success("sync");
+    host.sh("sed -i 's/\"static\"/\"etcd\"/' /run/groundwork/pods/overlay.json");
+    let result = web.add(&config);
+    assert_eq!(result["ips"][0]["address"], "10.244.1.2/24");
+    host.status(&config).success("STATUS");
+    web.check(&config, &result);
+    host.sh("ip link del vxlan.1");
+    let status = host.status(&config).error();
+    assert_eq!(status["code"], 51, "{status}");
+    assert!(status["msg"].as_str().unwrap().contains("vxlan.1 is missing"), "{status}");
+    // Another overlay's file is not taken for this one's.
+    let other = fabric.config_with("a", &json!({ "engine": "etcd", "vni": 9 }));
+    let refused = host.sandbox("other").verb("ADD", &other).error();
+    assert!(refused["msg"].as_str().unwrap().contains("VNI 9"), "{refused}");
+    host.sh("rm -r /run/groundwork/pods/overlay.json");
+    web.del(&config);
+}

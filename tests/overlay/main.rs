@@ -1,0 +1,18 @@
+//! Networks over several hosts, each host in namespaces of its own, from a configuration to packets.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[allow(dead_code, reason = "the suite of nft has a network of its own in it")]
+#[path = "../nft/net.rs"]
+mod net;
+
+mod changes;
+mod device;
+mod engines;
+mod evpn;
+mod fabric;
+mod page;
+mod peers;
+mod strangers;
