@@ -21,6 +21,7 @@ demo: ## two containers on a network, from nothing to nothing
 	cargo build --release --locked
 	target/$$(rustc --print host-tuple)/release/groundwork demo
 
-bench: ## against the kernel's own floor and the reference plugins
-	cargo build --release --locked --example floor
+bench: ## against the kernel's floor and the reference plugins: docs/performance.md; shorter with ROUNDS=5
+	@tests/run --install floor cnitool
+	cargo build --release --locked --example floor --example empty
 	timeout 900 cargo bench --locked --bench speed

@@ -4,12 +4,13 @@
 //! kernel costs. It shares no code with groundwork, so that one can be measured by the other.
 //!
 //! ```text
-//! floor nothing
-//! floor add  NETNS BRIDGE LINK ADDRESS PREFIX GATEWAY [HOSTPORT CONTAINERPORT]
-//! floor del  LINK ADDRESS [HOSTPORT CONTAINERPORT]
-//! floor del-early ...    as del, but returns when the link is gone
+//! floor add NETNS BRIDGE LINK ADDRESS PREFIX GATEWAY HOSTPORT CONTAINERPORT
+//! floor del LINK ADDRESS HOSTPORT
+//! floor del-early LINK ADDRESS HOSTPORT       returns when the link is gone
+//! floor peak FILE PROGRAM [ARGUMENT...]       runs a program and appends its peak memory in KiB to the file
 //! ```
-//! Bridge and tables are there already (`ruleset.nft`).
+//! ADD: a veth pair with one end on the bridge, up; in the sandbox an address and a default route; masquerade, a TCP host
+//! port and the firewall's leave to be forwarded. Bridge, tables and rules are there already (`ruleset.nft`).
 #![allow(unsafe_code, reason = "fork: this program stands outside the library and its rules")]
 
 mod netlink;
@@ -17,9 +18,11 @@ mod netlink;
 use netlink::{ACK, Batch, CREATE, EXCL, Socket, nest, put, put_text};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::unistd::{ForkResult, fork};
 use std::error::Error;
 use std::fs::File;
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 
@@ -37,15 +40,17 @@ fn main() -> Result {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["nothing"] => Ok(()),
-        ["add", netns, bridge, link, address, prefix, gateway, ports @ ..] => {
-            let elements = Elements::parse(address, ports)?;
-            add(netns, bridge, link, elements.address, prefix.parse()?, gateway.parse()?)?
-                .send(&elements.batch(true))?;
+        ["add", netns, bridge, link, address, prefix, gateway, host_port, container_port] => {
+            let address = address.parse()?;
+            let elements = elements(address, host_port.parse()?, Some(container_port.parse()?));
+            add(netns, bridge, link, address, prefix.parse()?, gateway.parse()?)?.send(&elements)?;
             Ok(())
         }
-        ["del", link, address, ports @ ..] => del(link, &Elements::parse(address, ports)?),
-        ["del-early", link, address, ports @ ..] => del_early(link, &Elements::parse(address, ports)?),
+        ["del", link, address, host_port] => del(link, &elements(address.parse()?, host_port.parse()?, None)),
+        ["del-early", link, address, host_port] => {
+            del_early(link, &elements(address.parse()?, host_port.parse()?, None))
+        }
+        ["peak", file, program, arguments @ ..] => peak(file, program, arguments),
         _ => Err("see the source for its arguments".into()),
     }
 }
@@ -93,17 +98,17 @@ fn add(netns: &str, bridge: &str, link: &str, address: Ipv4Addr, prefix: u8, gat
 }
 
 /// The elements, then the link; the socket for the tables is closed after both, which is cheapest.
-fn del(link: &str, elements: &Elements) -> Result {
+fn del(link: &str, elements: &Batch) -> Result {
     let tables = Socket::netfilter()?;
-    tables.send(&elements.batch(false))?;
+    tables.send(elements)?;
     del_link(link)
 }
 
 /// A child takes what the kernel waits for after the link is gone; this process returns when it is gone.
-fn del_early(link: &str, elements: &Elements) -> Result {
+fn del_early(link: &str, elements: &Batch) -> Result {
     let index = if_nametoindex(link)?;
     let tables = Socket::netfilter()?;
-    tables.send(&elements.batch(false))?;
+    tables.send(elements)?;
     let links = Socket::route()?;
     links.listen_to_links()?;
     // SAFETY: this process has one thread, so the child may go on as if nothing had happened.
@@ -138,39 +143,20 @@ fn link_header(flags: u32) -> [u8; 16] {
     header
 }
 
-/// What the tables hold for one container.
-struct Elements {
-    address: Ipv4Addr,
-    /// (host's, container's), TCP.
-    ports: Option<(u16, u16)>,
-}
-
-impl Elements {
-    fn parse(address: &str, ports: &[&str]) -> Result<Self> {
-        let ports = match ports {
-            [] => None,
-            [host, container] => Some((host.parse()?, container.parse()?)),
-            _ => return Err("two ports or none".into()),
-        };
-        Ok(Self { address: address.parse()?, ports })
-    }
-
-    /// One transaction that adds or deletes them.
-    fn batch(&self, add: bool) -> Batch {
-        let mut batch = Batch::default();
-        let nftables_subsystem = [0, 0, 0, 10];
-        batch.message(0x10, 0, &nftables_subsystem, |_| {});
-        element(&mut batch, add, "masq4", &self.address.octets(), None);
-        if let Some((host, container)) = self.ports {
-            let [high, low] = host.to_be_bytes();
-            let tcp_port = [6, 0, 0, 0, high, low, 0, 0]; // each field of a key fills whole words
-            let [high, low] = container.to_be_bytes();
-            let target = [&self.address.octets()[..], &[high, low, 0, 0]].concat();
-            element(&mut batch, add, "hp4", &tcp_port, add.then_some(&target));
-        }
-        batch.message(0x11, 0, &nftables_subsystem, |_| {});
-        batch
-    }
+/// One transaction that adds what the tables hold for one container, or, without the container's port, deletes it.
+fn elements(address: Ipv4Addr, host_port: u16, container_port: Option<u16>) -> Batch {
+    let (add, address) = (container_port.is_some(), address.octets());
+    let mut batch = Batch::default();
+    let nftables_subsystem = [0, 0, 0, 10];
+    batch.message(0x10, 0, &nftables_subsystem, |_| {});
+    element(&mut batch, add, "masq4", &address, None);
+    element(&mut batch, add, "fwd4", &address, None);
+    let [high, low] = host_port.to_be_bytes();
+    let tcp_port = [6, 0, 0, 0, high, low, 0, 0]; // each field of a key fills whole words
+    let target = container_port.map(u16::to_be_bytes).map(|[high, low]| [&address[..], &[high, low, 0, 0]].concat());
+    element(&mut batch, add, "hp4", &tcp_port, target.as_deref());
+    batch.message(0x11, 0, &nftables_subsystem, |_| {});
+    batch
 }
 
 fn element(batch: &mut Batch, add: bool, set: &str, key: &[u8], value: Option<&[u8]>) {
@@ -188,4 +174,15 @@ fn element(batch: &mut Batch, add: bool, set: &str, key: &[u8], value: Option<&[
             });
         });
     });
+}
+
+/// Runs a program and writes down how much memory it or a process that it waited for had at most.
+///
+/// Whoever starts a program directly counts towards its peak, as the two share their memory for a moment: this program is
+/// small.
+fn peak(file: &str, program: &str, arguments: &[&str]) -> Result {
+    let status = std::process::Command::new(program).args(arguments).status()?;
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    writeln!(File::options().create(true).append(true).open(file)?, "{}", usage.max_rss())?;
+    if status.success() { Ok(()) } else { Err(format!("{program}: {status}").into()) }
 }

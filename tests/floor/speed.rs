@@ -1,224 +1,251 @@
-//! How long ADD and DEL take: the kernel's own floor, groundwork, the reference plugins.
+//! How long each verb takes: the kernel's own floor, groundwork, the reference plugins.
 //!
-//! One run, interleaved, each variant on a host of its own; wall time from the caller's side and the
-//! CPU time of what it started. `ROUNDS=n` sets how often (40). `make bench` runs it.
+//! One run, interleaved; wall time from the caller's side and the CPU time of what it started. `make bench` runs it, and
+//! docs/performance.md says what it does. `ROUNDS=n` makes it shorter or longer (40), and writes target/performance.md;
+//! `REFERENCE_BIN=FOLDER` adds the reference plugins that lie there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a program for people")]
 
+mod figures;
+mod node;
+mod page;
+mod plot;
+mod program;
 #[path = "../support/mod.rs"]
 mod support;
+mod variant;
 
-use nix::sys::resource::{UsageWho, getrusage};
-use serde_json::{Value, json};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
-use support::{GROUNDWORK, Host, REFERENCE_PLUGINS, run_within, sh};
+
+use figures::{Account, Figures, What};
+use node::{Kind, Node, connect, populate};
+use page::{AT_ONCE, CONNECTED, PRESENT, VERBS};
+use program::{Sample, cpu_of_children};
+use serde_json::Value;
+use support::{GROUNDWORK, REFERENCE_PLUGINS, run_within, sh};
+use variant::{Outcome, Variant, Way, list};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-const OPERATIONS: [&str; 4] = ["ADD", "CHECK", "DEL", "VERSION"];
-const NETNS: &str = "/run/netns/web";
-const WARM_UP: usize = 3;
+const ROUNDS: usize = 40;
+const WARM_UP: usize = 2;
+
+/// The container that comes and goes while others stay.
+const PROBE: usize = 1_010;
 
 /// What the kernel does after a caller has its answer is over by then.
 const SETTLE: Duration = Duration::from_millis(40);
 
 fn main() {
-    let rounds: usize = std::env::var("ROUNDS").map_or(40, |rounds| rounds.parse().expect("ROUNDS is a number"));
+    let chosen = std::env::var("ROUNDS").ok().map(|rounds| rounds.parse().expect("ROUNDS is a number"));
+    let rounds: usize = chosen.unwrap_or(ROUNDS);
+    let (start, load) = (Instant::now(), load());
     let folder = tempfile::tempdir().unwrap();
-    let machine = sh("uname -sr; nproc; cut -d ' ' -f 1 /proc/loadavg");
-    let mut variants = variants(folder.path());
+    let newer = std::env::var_os("REFERENCE_BIN").map(PathBuf::from);
+    let kinds = [Kind::Floor, Kind::Groundwork, Kind::Reference].into_iter();
+    let nodes: Vec<Node> = kinds.chain(newer.iter().map(|_| Kind::Reference)).map(Node::new).collect();
+    let mut variants = variants(&nodes, folder.path(), newer.as_deref());
+    let names: Vec<String> = variants.iter().map(|variant| variant.name.clone()).collect();
+    let mut figures = Figures::default();
+
+    println!("programs, system calls, memory");
+    for variant in &variants {
+        account(variant, &mut figures);
+    }
+    for at_once in AT_ONCE {
+        println!("{at_once} at once");
+        for _ in 0..(rounds * 3).div_ceil(at_once) {
+            variants.iter().for_each(|variant| together(variant, at_once, &mut figures));
+        }
+    }
+    let node_names: Vec<String> = first_of(&variants, &nodes).map(|variant| variant.name.clone()).collect();
+    let mut present = 0;
+    for wanted in [0, 1, 100, 500, 1_000] {
+        println!("{wanted} attachments present");
+        first_of(&variants, &nodes).for_each(|variant| populate(variant, present, wanted));
+        present = wanted;
+        if PRESENT.contains(&present) {
+            let rounds = if present == 0 { rounds } else { (rounds / 4).max(2) };
+            one_by_one(&mut variants, present, rounds, &mut figures);
+        }
+        if CONNECTED.contains(&present) {
+            for (node, name) in nodes.iter().zip(&node_names) {
+                let what = What::of(name, "connect", present, 1);
+                let samples = connect(node, present).into_iter().map(|wall| Sample { wall, ..Sample::default() });
+                figures.samples.extend(samples.map(|sample| (what.clone(), sample)));
+            }
+        }
+    }
+    let machine = format!("{rounds} rounds, {}", machine(load, start.elapsed(), newer.as_deref()));
+    let measured = page::measured(&figures, &names, &node_names, &machine);
+    println!("\n{measured}");
+    let picture = page::picture(&figures, &names, &node_names);
+    let page = Path::new(ROOT).join("docs/performance.md");
+    let to = if chosen.is_none() { page.clone() } else { Path::new(ROOT).join("target/performance.md") };
+    page::write(&page, &to, &measured, &picture);
+    println!("written to {} and .svg", to.display());
+}
+
+fn variants<'a>(nodes: &'a [Node], folder: &Path, newer: Option<&Path>) -> Vec<Variant<'a>> {
+    let examples = Path::new(GROUNDWORK).with_file_name("examples");
+    let (floor, empty) = (examples.join("floor"), examples.join("empty"));
+    assert!(floor.exists() && empty.exists(), "cargo build --release --example floor --example empty comes first");
+    assert!(Path::new(REFERENCE_PLUGINS).join("bridge").exists(), "apt-get install containernetworking-plugins");
+    let tool = run_within(Duration::from_secs(240), &mut Command::new(format!("{ROOT}/tests/cnitool/build")), "");
+    let tool = PathBuf::from(tool.success("tests/cnitool/build").trim());
+    let named = |name: &str, node, way| Variant { name: name.into(), node, way };
+    let mut variants = vec![
+        named("floor", &nodes[0], Way::Floor { program: floor.clone(), waits: false }),
+        named("floor, DEL waits", &nodes[0], Way::Floor { program: floor, waits: true }),
+        named("nothing", &nodes[0], Way::Nothing(empty)),
+    ];
+    let own = Path::new(GROUNDWORK).parent().unwrap();
+    let plugins = [("groundwork", own), ("reference", Path::new(REFERENCE_PLUGINS))];
+    let newer = newer.map(|plugins| ("reference, newer", plugins));
+    for ((name, plugins), node) in plugins.into_iter().chain(newer).zip(&nodes[1..]) {
+        let (plugins, list, lists) = (PathBuf::from(plugins), list(node.kind), folder.join(name));
+        std::fs::create_dir(&lists).unwrap();
+        std::fs::write(lists.join("bench.conflist"), list.to_string()).unwrap();
+        let by_tool = Way::Cnitool { tool: tool.clone(), plugins: plugins.clone(), lists };
+        variants.push(named(name, node, Way::Exec { plugins, list }));
+        variants.push(named(&format!("{name}, cnitool"), node, by_tool));
+    }
+    variants
+}
+
+/// The first variant of each node: that which attaches its containers.
+fn first_of<'a>(variants: &'a [Variant<'_>], nodes: &'a [Node]) -> impl Iterator<Item = &'a Variant<'a>> {
+    nodes.iter().filter_map(|node| variants.iter().find(|variant| std::ptr::eq(variant.node, node)))
+}
+
+/// Every verb in turn, each variant after the other, none always after the slowest.
+fn one_by_one(variants: &mut [Variant<'_>], present: usize, rounds: usize, figures: &mut Figures) {
     for round in 0..WARM_UP + rounds {
         let first = round % variants.len();
-        variants.rotate_left(first); // none is always the one after the slowest
-        for variant in &mut variants {
-            variant.round(round, round >= WARM_UP);
+        variants.rotate_left(first);
+        for variant in variants.iter() {
+            let mut result = Value::Null;
+            for verb in ["ADD", "CHECK", "STATUS", "DEL", "VERSION"] {
+                let Some((sample, said)) = variant.measure(verb, PROBE, &result) else { continue };
+                if verb == "ADD" {
+                    result = said;
+                }
+                if round >= WARM_UP && variant.measures(verb) {
+                    figures.samples.push((What::of(&variant.name, verb, present, 1), sample));
+                }
+                std::thread::sleep(SETTLE);
+            }
         }
         variants.rotate_right(first);
     }
-    let machine: Vec<&str> = machine.lines().collect();
-    println!("\n{rounds} rounds, interleaved; {}, {} CPUs, load before {}", machine[0], machine[1], machine[2]);
-    if machine[2].parse::<f64>().unwrap() > machine[1].parse::<f64>().unwrap() / 2.0 {
-        println!("The machine was busy: waiting hides the differences of medians. Look at the lowest and at CPU.");
+}
+
+/// That many containers' ADDs at once, then their DELs.
+fn together(variant: &Variant<'_>, at_once: usize, figures: &mut Figures) {
+    if !matches!(variant.way, Way::Exec { .. } | Way::Floor { .. }) {
+        return;
     }
-    report(&variants);
-}
-
-/// A way to do the same thing.
-struct Variant {
-    name: &'static str,
-    host: Host,
-    call: MakeCall,
-    result: Value,
-    samples: Vec<(&'static str, Sample)>,
-}
-
-/// The process for an operation in this round, if the variant has one.
-type MakeCall = Box<dyn Fn(&str, usize) -> Option<Call>>;
-
-/// One process of a variant.
-struct Call {
-    command: Command,
-    config: Option<Value>,
-}
-
-/// What one process took.
-#[derive(Clone, Copy)]
-struct Sample {
-    wall: Duration,
-    cpu: Duration,
-}
-
-fn variants(folder: &Path) -> Vec<Variant> {
-    let floor = floor();
-    let tool = run_within(Duration::from_secs(240), &mut Command::new(format!("{ROOT}/tests/cnitool/build")), "");
-    let tool = tool.success("tests/cnitool/build").trim().to_owned();
-    let native = network("groundwork");
-    let reference = network("bridge");
-    let mut chain = json!({"cniVersion": "1.0.0", "name": "bench", "plugins": [reference.clone(), {"type": "portmap",
-        "capabilities": {"portMappings": true}}, {"type": "firewall"}]});
-    chain["plugins"][0].as_object_mut().unwrap().retain(|key, _| key != "name" && key != "cniVersion");
-    std::fs::write(folder.join("bench.conflist"), chain.to_string()).unwrap();
-
-    let (one, two) = (floor.clone(), floor);
-    let folder = folder.to_owned();
-    vec![
-        variant("floor", true, move |operation, _| floor_call(&one, "del-early", operation)),
-        variant("floor, DEL waits", true, move |operation, _| floor_call(&two, "del", operation)),
-        variant("groundwork", false, move |verb, round| plugin_call(GROUNDWORK.into(), &native, verb, round)),
-        variant("reference bridge", false, move |verb, round| {
-            plugin_call(Path::new(REFERENCE_PLUGINS).join("bridge"), &reference, verb, round)
-        }),
-        variant("reference chain, cnitool", false, move |verb, _| cnitool_call(&tool, &folder, verb)),
-    ]
-}
-
-fn variant(name: &'static str, bare: bool, call: impl Fn(&str, usize) -> Option<Call> + 'static) -> Variant {
-    let host = Host::new();
-    host.sh("ip netns add web; sysctl -qw net.ipv4.ip_forward=1");
-    if bare {
-        host.sh("ip link add br0 type bridge; ip address add 10.88.0.1/16 dev br0; ip link set br0 up");
-        host.sh(&format!("nft -f {ROOT}/tests/floor/ruleset.nft"));
-    }
-    Variant { name, host, call: Box::new(call), result: Value::Null, samples: Vec::new() }
-}
-
-fn network(plugin: &str) -> Value {
-    json!({"cniVersion": "1.0.0", "name": "bench", "type": plugin, "bridge": "br0", "isGateway": true, "ipMasq": true,
-        "ipam": {"type": "host-local", "subnet": "10.88.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]}})
-}
-
-/// Where cargo put the floor program: beside the binary under test.
-fn floor() -> PathBuf {
-    let path = Path::new(GROUNDWORK).with_file_name("examples").join("floor");
-    assert!(path.exists(), "cargo build --release --example floor comes first");
-    path
-}
-
-fn floor_call(floor: &Path, del: &str, operation: &str) -> Option<Call> {
-    let mut command = Command::new(floor);
-    match operation {
-        "ADD" => command.args(["add", NETNS, "br0", "vethbench", "10.88.0.2", "16", "10.88.0.1"]),
-        "DEL" => command.args([del, "vethbench", "10.88.0.2"]),
-        "VERSION" => command.arg("nothing"),
-        _ => return None,
-    };
-    Some(Call { command, config: None })
-}
-
-fn plugin_call(plugin: PathBuf, config: &Value, verb: &str, round: usize) -> Option<Call> {
-    let mut command = Command::new(plugin);
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("CNI_PATH", REFERENCE_PLUGINS);
-    command.env("CNI_COMMAND", verb).env("CNI_CONTAINERID", format!("c{round}"));
-    command.env("CNI_NETNS", NETNS).env("CNI_IFNAME", "eth0");
-    Some(Call { command, config: Some(config.clone()) })
-}
-
-fn cnitool_call(tool: &str, folder: &Path, verb: &str) -> Option<Call> {
-    if matches!(verb, "VERSION" | "CHECK") {
-        return None; // its portmap's CHECK fails where there is no IPv6
-    }
-    let mut command = Command::new(tool);
-    command.args([&verb.to_lowercase(), "bench", NETNS]);
-    command.env("NETCONFPATH", folder).env("CNI_PATH", REFERENCE_PLUGINS);
-    command.env("CAP_ARGS", r#"{"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}"#);
-    Some(Call { command, config: None })
-}
-
-impl Variant {
-    fn round(&mut self, round: usize, counts: bool) {
-        for operation in OPERATIONS {
-            let Some(mut call) = (self.call)(operation, round) else { continue };
-            if let (Some(config), "CHECK" | "DEL") = (&mut call.config, operation) {
-                config["prevResult"] = self.result.clone();
-            }
-            let (sample, stdout) = self.host.starting(|| call.run(&format!("{}: {operation}", self.name)));
-            if operation == "ADD" {
-                self.result = serde_json::from_str(&stdout).unwrap_or_default();
-            }
-            if counts {
-                self.samples.push((operation, sample));
-            }
-            std::thread::sleep(SETTLE);
+    let mut results = vec![Value::Null; at_once];
+    for verb in ["ADD", "DEL"] {
+        let what = What::of(&variant.name, verb, 0, at_once);
+        let (begin, cpu) = (Barrier::new(at_once), cpu_of_children());
+        let done: Vec<(Instant, Instant, Outcome)> = std::thread::scope(|scope| {
+            let one = |(index, result): (usize, &Value)| {
+                let (begin, result) = (&begin, result.clone());
+                scope.spawn(move || {
+                    variant.node.host.starting(|| {
+                        begin.wait();
+                        let start = Instant::now();
+                        let outcome = variant.perform(verb, index + 1, &result, &[]).unwrap();
+                        (start, Instant::now(), outcome)
+                    })
+                })
+            };
+            let threads: Vec<_> = results.iter().enumerate().map(one).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (start, end) = (done.iter().map(|done| done.0).min(), done.iter().map(|done| done.1).max());
+        let sample = Sample { wall: end.unwrap() - start.unwrap(), cpu: cpu_of_children().saturating_sub(cpu) };
+        if variant.measures(verb) {
+            figures.samples.push((what.clone(), sample));
         }
-    }
-
-    fn of(&self, operation: &str) -> Vec<Sample> {
-        self.samples.iter().filter(|(of, _)| *of == operation).map(|(_, sample)| *sample).collect()
-    }
-}
-
-impl Call {
-    /// Runs it where this thread is. The caller bounds the whole run.
-    fn run(&mut self, what: &str) -> (Sample, String) {
-        let text = self.config.as_ref().map(Value::to_string).unwrap_or_default();
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let (start, cpu) = (Instant::now(), children_cpu());
-        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{what}: {error}"));
-        let _ = child.stdin.take().unwrap().write_all(text.as_bytes()); // the floor reads nothing
-        let output = child.wait_with_output().unwrap();
-        let sample = Sample { wall: start.elapsed(), cpu: children_cpu() - cpu };
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{what}: {}\n{stdout}{stderr}", output.status);
-        (sample, stdout.into_owned())
+        for (result, (.., outcome)) in results.iter_mut().zip(done) {
+            match outcome {
+                Ok((_, said)) => *result = said,
+                Err(said) => {
+                    println!("{}: {verb}, {at_once} at once: {said}", variant.name);
+                    figures.failures.push(what.clone());
+                }
+            }
+        }
+        std::thread::sleep(SETTLE * 10);
     }
 }
 
-/// The CPU time of all processes that this one has waited for, and of theirs.
-fn children_cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
-    let micros = |time: nix::sys::time::TimeVal| u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap();
-    Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
+/// Counts programs and system calls under strace, and asks for the peak memory, apart from what is timed.
+fn account(variant: &Variant<'_>, figures: &mut Figures) {
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+    let floor = Path::new(GROUNDWORK).with_file_name("examples").join("floor").display().to_string();
+    let trace = words(&["strace", "-f", "-c", "-U", "name,calls,errors", "-A", "-o", "/run/trace"]);
+    let peak = words(&[&floor, "peak", "/run/peak"]);
+    let mut results = [Value::Null, Value::Null];
+    for verb in ["ADD", "CHECK", "STATUS", "DEL", "VERSION"] {
+        let mut notes = [String::new(), String::new()];
+        for (pass, (wrapper, file)) in [(&trace, "/run/trace"), (&peak, "/run/peak")].into_iter().enumerate() {
+            // Each pass has a container of its own.
+            let perform = || variant.perform(verb, PROBE + pass, &results[pass], wrapper);
+            let Some(outcome) = variant.node.host.starting(perform) else { continue };
+            let (_, said) = outcome.unwrap_or_else(|said| panic!("{}: {verb}: {said}", variant.name));
+            if verb == "ADD" {
+                results[pass] = said;
+            }
+            notes[pass] = variant.node.host.sh(&format!("cat {file} && rm {file}"));
+        }
+        let [trace, peak] = notes;
+        if trace.is_empty() || !variant.measures(verb) {
+            continue;
+        }
+        let sum = |name, errors| trace.lines().filter_map(|line| row(line, name, errors)).sum();
+        figures.accounts.push(Account {
+            variant: variant.name.clone(),
+            verb: VERBS.into_iter().find(|own| *own == verb).unwrap(),
+            programs: sum("execve", false),
+            calls: sum("total", true),
+            peak_kib: peak.lines().filter_map(|line| line.parse().ok()).max().unwrap_or(0),
+        });
+    }
 }
 
-/// The value at this part of the way through the sorted times, in milliseconds.
-fn quantile(samples: &[Sample], part: f64, time: impl Fn(&Sample) -> Duration) -> f64 {
-    let mut times: Vec<f64> = samples.iter().map(|sample| time(sample).as_secs_f64() * 1000.0).collect();
-    times.sort_by(f64::total_cmp);
-    times[((times.len() - 1) as f64 * part).round() as usize]
+/// The calls of that name in a line of strace's summary, those that failed counted or not.
+fn row(line: &str, name: &str, errors: bool) -> Option<usize> {
+    let mut words = line.split_whitespace();
+    words.next().filter(|word| *word == name)?;
+    let calls: usize = words.next()?.parse().ok()?;
+    let failed: usize = words.next().map_or(0, |word| word.parse().unwrap_or(0));
+    Some(if errors { calls } else { calls - failed })
 }
 
-fn report(variants: &[Variant]) {
-    println!(
-        "\n{:8} {:26} {:>9} {:>8} {:>9} {:>15} {:>8}",
-        "", "", "median ms", "x floor", "lowest", "quartiles", "CPU ms"
+/// What it was measured on, in a sentence.
+fn machine(load_before: String, took: Duration, newer: Option<&Path>) -> String {
+    let cpu = sh("sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1; nproc");
+    let (model, count) = cpu.trim().split_once('\n').unwrap_or(("", cpu.trim()));
+    let kernel = sh("uname -sr");
+    let reference = sh("dpkg-query -W -f '${Package} ${Version}' containernetworking-plugins");
+    let newer = newer.map_or_else(String::new, |folder| {
+        let said = sh(&format!("'{}/bridge' 2>&1 < /dev/null | head -n 1 || true", folder.display()));
+        format!(" and {}", said.trim())
+    });
+    let (minutes, kernel) = (took.as_secs_f64() / 60.0, kernel.trim());
+    let mut text = format!(
+        "{kernel}, {count} CPUs ({model}), load before {load_before}, {minutes:.1} minutes. Reference: {reference}{newer}."
     );
-    for operation in OPERATIONS {
-        let mut floor = None;
-        for variant in variants {
-            let samples = variant.of(operation);
-            if samples.is_empty() {
-                continue;
-            }
-            let wall = |part| quantile(&samples, part, |sample| sample.wall);
-            let median = wall(0.5);
-            if variant.name == "floor" {
-                floor = Some(median);
-            }
-            let ratio = floor.map_or_else(|| "-".to_owned(), |floor| format!("{:.2}", median / floor));
-            let (lowest, spread) = (wall(0.0), format!("{:.2} - {:.2}", wall(0.25), wall(0.75)));
-            let cpu = quantile(&samples, 0.5, |sample| sample.cpu);
-            println!("{operation:8} {:26} {median:9.2} {ratio:>8} {lowest:9.2} {spread:>15} {cpu:8.2}", variant.name);
-        }
+    if load_before.parse::<f64>().unwrap() > count.parse::<f64>().unwrap() / 2.0 {
+        text += " **The machine was busy**: waiting hides the differences of medians; look at the lowest and at CPU.";
     }
+    text
+}
+
+fn load() -> String {
+    sh("cut -d ' ' -f 1 /proc/loadavg").trim().into()
 }
