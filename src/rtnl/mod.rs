@@ -7,6 +7,7 @@ mod qdisc;
 mod route;
 mod rule;
 mod single;
+mod socket;
 pub mod values;
 mod vlan;
 
@@ -15,7 +16,9 @@ use std::{future::Future, io};
 use futures_util::{Stream, StreamExt};
 use netlink_sys::AsyncSocket;
 use nix::errno::Errno;
+use tokio::task::JoinHandle;
 
+use self::socket::Failure;
 pub use self::{
     address::Unsettled,
     link::VethPair,
@@ -38,6 +41,14 @@ pub enum Error {
         /// The kernel's answer.
         refusal: Refusal,
     },
+    /// The socket failed: whether the kernel did what was asked is not known.
+    #[error("cannot {doing}: the rtnetlink socket failed: {} ({errno:?}, errno {})", errno.desc(), *.errno as i32)]
+    Broken {
+        /// The request, in the words of `ip`.
+        doing: String,
+        /// Of `send(2)` or `recv(2)`.
+        errno: Errno,
+    },
     /// The answer did not come or could not be read.
     #[error("cannot {doing}: {problem}")]
     Garbled {
@@ -55,7 +66,7 @@ impl Error {
         match self {
             Self::Refused { refusal, .. } => Some(refusal.errno),
             Self::Open(error) => error.raw_os_error().map(Errno::from_raw),
-            Self::Garbled { .. } => None,
+            Self::Broken { .. } | Self::Garbled { .. } => None,
         }
     }
 
@@ -73,6 +84,8 @@ impl Error {
 pub struct Rtnl {
     runtime: tokio::runtime::Runtime,
     handle: rtnetlink::Handle,
+    failure: Failure,
+    connection: JoinHandle<()>,
 }
 
 impl Rtnl {
@@ -83,11 +96,14 @@ impl Rtnl {
     pub fn open() -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(Error::Open)?;
         let guard = runtime.enter();
-        let (mut connection, handle, _) = rtnetlink::new_connection_with_strict_check().map_err(Error::Open)?;
-        extend_acks(connection.socket_mut().socket_mut()).map_err(Error::Open)?;
+        let (mut connection, handle, _) =
+            rtnetlink::new_connection_with_socket::<socket::Socket>().map_err(Error::Open)?;
+        let failure = connection.socket_mut().failure();
+        let socket = connection.socket_mut().socket_mut();
+        socket.set_netlink_get_strict_chk(true).and_then(|()| extend_acks(socket)).map_err(Error::Open)?;
         drop(guard);
-        runtime.spawn(connection);
-        Ok(Self { runtime, handle })
+        let connection = runtime.spawn(connection);
+        Ok(Self { runtime, handle, failure, connection })
     }
 
     fn run<T>(
@@ -95,7 +111,15 @@ impl Rtnl {
         request: impl Future<Output = Result<T, rtnetlink::Error>>,
         doing: impl FnOnce() -> String,
     ) -> Result<T, Error> {
-        self.runtime.block_on(request).map_err(|error| Error::from_request(doing(), error))
+        let answered = self.runtime.block_on(request);
+        // A request whose connection ends before the kernel's answer came passes for one that is done.
+        match (self.failure.errno(), self.connection.is_finished()) {
+            (Some(errno), _) => Err(Error::Broken { doing: doing(), errno }),
+            (None, true) => {
+                Err(Error::Garbled { doing: doing(), problem: "the kernel's answer cannot be read".into() })
+            }
+            (None, false) => answered.map_err(|error| Error::from_request(doing(), error)),
+        }
     }
 
     fn collect<T>(

@@ -45,19 +45,20 @@ pub(super) fn attach(
     let lock = make_room(request, &store, &attachment, &rtnl)?;
     let netns = Netns { path: sandbox.path().into(), id: sandbox.id() };
     let mut record = Record::intent(&config.name, &attachment, netns, store.boot().clone());
-    if let Some(link) = &native.link {
-        if link.has_host_end() {
-            record.host_link = Some(host_link(&rtnl, config, &attachment)?);
-        }
-        addresses::announce(config, native, &mut record);
-    }
-    store.write(&lock, &record)?;
     let mut site =
         Site { request, config, native, ready, stages, store: &store, lock: &lock, sandbox: &sandbox, rtnl: &rtnl };
-    site.build(&mut record).map_err(|cause| match detach::detach(&store, lock, &record, &request.path) {
+    if let Err(cause) = site.begin(&mut record) {
+        return Err(undone(cause, store.remove(lock).map_err(Error::from)));
+    }
+    site.build(&mut record).map_err(|cause| undone(cause, detach::detach(&store, lock, &record, &request.path)))
+}
+
+/// Why an ADD failed, once it was undone, or was not.
+fn undone(cause: Error, undone: Result<()>) -> Error {
+    match undone {
         Ok(()) => cause,
         Err(left) => Error::NotUndone { cause: Box::new(cause), left: Box::new(left) },
-    })
+    }
 }
 
 /// Where an attachment is being built, and for whom.
@@ -74,6 +75,17 @@ struct Site<'a> {
 }
 
 impl Site<'_> {
+    /// Writes the record before anything is touched.
+    fn begin(&self, record: &mut Record) -> Result<()> {
+        if let Some(link) = &self.native.link {
+            if link.has_host_end() {
+                record.host_link = Some(host_link(self.rtnl, self.config, &record.attachment())?);
+            }
+            addresses::announce(self.config, self.native, record);
+        }
+        Ok(self.store.write(self.lock, record)?)
+    }
+
     /// Addresses, plan, deeds. The record names everything before it is there.
     fn build(&mut self, record: &mut Record) -> Result<Value> {
         let Self { request, config, native, stages, store, rtnl, .. } = *self;
