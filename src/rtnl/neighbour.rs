@@ -92,7 +92,9 @@ fn destination(ip: IpAddr) -> NeighbourAddress {
 }
 
 fn is_permanent(message: &NeighbourMessage, link: &Link) -> bool {
-    message.header.ifindex == link.index && message.header.state == NeighbourState::Permanent
+    // A set of bits: what `bridge fdb` makes is NOARP, too.
+    let permanent = u16::from(message.header.state) & u16::from(NeighbourState::Permanent) != 0;
+    message.header.ifindex == link.index && permanent
 }
 
 fn told(message: &NeighbourMessage) -> Option<(IpAddr, Mac)> {

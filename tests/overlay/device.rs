@@ -114,6 +114,8 @@ fn the_plan_can_be_typed() {
     let fabric = Fabric::new(&["a", "b"], false);
     fabric.write_peers(&fabric.records());
     let host = fabric.host("a");
+    fabric.sync("a").success("sync");
+    host.sh("ip link del vxlan.1; nft delete table inet groundwork");
     let before = host.snapshot();
     let plan = fabric.command("a", &fabric.config("a"), &["plan"]).success("plan");
     before.assert_same(&host.snapshot());
@@ -124,7 +126,9 @@ fn the_plan_can_be_typed() {
         .collect();
     assert!(of_overlay.len() > 12, "{plan}");
     host.sh(&of_overlay.join("\n"));
-    assert!(fabric.sync("a").success("sync").contains("all was right"), "{}", fabric.kernel("a"));
+    let status = fabric.status("a");
+    assert_eq!(status["right"], true, "{status}");
+    assert!(fabric.sync("a").success("sync").contains("all was right"));
     let plan = fabric.command("a", &fabric.config("a"), &["plan"]).success("plan");
     assert!(!plan.contains("vxlan.1"), "{plan}");
 }
