@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 
 use crate::{
-    cni::result::Route,
+    cni::{mac::Mac, result::Route},
     error::{Error, Result},
     kernel::Ready,
     nft::{
@@ -160,7 +160,10 @@ pub(crate) fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Resul
                 RouteChange::Delete => rtnl.delete_route(&route)?,
             }
         }
-        Step::ChangeLink { link, settings } => rtnl.change(links.named(rtnl, link)?, settings)?,
+        Step::ChangeLink { link, settings, .. } => {
+            rtnl.change(links.named(rtnl, link)?, settings)?;
+            links.readdress(link, settings.mac);
+        }
         Step::AwaitDetection { link } => await_detection(rtnl, links.named(rtnl, link)?)?,
         _ => run_on_bridge_or_ifb(step, rtnl, links)?,
     }
@@ -277,6 +280,13 @@ impl Links {
     fn rename(&mut self, from: &str, to: &str) {
         if let Some(link) = self.0.remove(from) {
             self.0.insert(to.into(), Link { name: to.into(), ..link });
+        }
+    }
+
+    /// It has another hardware address now, if one is given.
+    fn readdress(&mut self, name: &str, mac: Option<Mac>) {
+        if let Some(link) = self.0.get_mut(name) {
+            link.mac = mac.or(link.mac);
         }
     }
 

@@ -48,6 +48,9 @@ pub enum Error {
     /// `ipam.resolvConf` cannot be read.
     #[error("cannot read \"ipam.resolvConf\" {path}: {source}")]
     ResolvConf { path: PathBuf, source: io::Error },
+    /// What the reference plugin `tuning` noted of a link.
+    #[error("what the reference plugin noted in {path} of the link as it was cannot be used: {source}")]
+    Note { path: PathBuf, source: io::Error },
     /// The list of settings that may be tuned cannot be read.
     #[error("cannot read {}, which says what \"sysctl\" may name: {source}", config::allow_list::PATH)]
     AllowListFile { source: io::Error },
@@ -82,6 +85,12 @@ pub enum Error {
     /// A link that was there a moment ago.
     #[error("link {name} has disappeared while it was being set up")]
     NoLink { name: String },
+    /// A link of the host cannot come back to it.
+    #[error(
+        "the container's link {link} cannot go back to the host as {name}: the host has another link of that name; rename \
+         that, and DEL again"
+    )]
+    HostNameTaken { link: String, name: String },
     /// Duplicate address detection did not clear an address.
     #[error(
         "address {address} cannot be used: {}",
@@ -137,7 +146,8 @@ impl Error {
             | Self::Sysctl(_)
             | Self::NoLink { .. }
             | Self::NoFreeName
-            | Self::FullBridge { .. } => code::KERNEL_REFUSED,
+            | Self::FullBridge { .. }
+            | Self::HostNameTaken { .. } => code::KERNEL_REFUSED,
             Self::Store(_) => code::STORE,
             Self::Overlay(error) => overlay_code(error),
             Self::Ipam(_) | Self::NotUnique { .. } => code::NO_ADDRESS,
@@ -149,7 +159,7 @@ impl Error {
             Self::NotAttached { .. } => code::UNKNOWN_CONTAINER,
             Self::NotAvailable { limited: false, .. } => code::NOT_AVAILABLE,
             Self::NotAvailable { limited: true, .. } => code::LIMITED_CONNECTIVITY,
-            Self::ResolvConf { .. } | Self::Sysfs { .. } | Self::AllowListFile { .. } => code::IO,
+            Self::ResolvConf { .. } | Self::Note { .. } | Self::Sysfs { .. } | Self::AllowListFile { .. } => code::IO,
             Self::Several(errors) => errors.first().map_or(code::INTERNAL, Self::code),
             Self::NotUndone { cause, .. } => cause.code(),
         }

@@ -7,8 +7,12 @@ pub use source::observe_source;
 use crate::{
     config::{BridgeConfig, LinkConfig, NativeConfig, TuningConfig, allow_list},
     error::{Error, Result},
-    nft::{Nft, socket::Base},
-    plan::{Expected, ObservedAttachment, ObservedHost, ObservedVrf, source_routing::ObservedRouting},
+    nft::{
+        Nft,
+        ruleset::{Element, LinkName, Owned, Owner},
+        socket::Base,
+    },
+    plan::{Expected, ObservedAttachment, ObservedHost, ObservedVrf, PlanError, source_routing::ObservedRouting},
     rtnl::{
         Link, RouteEntry, Rtnl,
         values::{ADVERTISED, KERNEL, MAIN_TABLE},
@@ -118,6 +122,16 @@ pub fn host_end(rtnl: &Rtnl, inside: &Link) -> Result<Option<Link>> {
     let is_veth = |link: &Link| link.kind.as_deref() == Some("veth");
     let Some(peer) = inside.peer.filter(|_| is_veth(inside)) else { return Ok(None) };
     Ok(rtnl.link_at(peer)?.filter(|link| is_veth(link) && link.peer == Some(inside.index)))
+}
+
+/// Whether a bridge's port of the host lets only known hardware addresses through, by an attachment's wish.
+///
+/// # Errors
+/// When nf_tables cannot be asked; a name that no link can have.
+pub fn spoof_check(port: &str, owner: &Owner) -> Result<bool> {
+    let element = Element::CheckedLink(LinkName::new(port).map_err(PlanError::from)?);
+    let asked = Nft::existing()?.map(|mut nft| nft.contains(&Owned::new(element, owner)));
+    Ok(asked.transpose()?.unwrap_or(false))
 }
 
 /// The link of the host by which it reaches what is behind a link: the bridge whose port that is, or the link itself.

@@ -46,7 +46,7 @@ pub(super) fn request() -> Request {
         container_id: "CONTAINER".into(),
         netns: None,
         ifname: "eth0".into(),
-        args: crate::cni::CniArgs::default(),
+        args: Ok(crate::cni::CniArgs::default()),
         path: vec!["CNI_PATH".into()],
         program: String::new(),
         netns_override: false,

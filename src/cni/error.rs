@@ -129,6 +129,7 @@ impl Coded for ConfigError {
             Self::Field(error) => error.code(),
             Self::PrevResult(error) => error.code(),
             Self::Version { .. } | Self::VerbTooNew { .. } => code::INCOMPATIBLE_VERSION,
+            Self::Arguments(error) => error.code(),
             Self::Argument { .. } | Self::UnknownArguments(_) | Self::NoPath { .. } => code::INVALID_ENVIRONMENT,
             Self::Unsupported { .. } | Self::NotServed { .. } => code::UNSUPPORTED_FIELD,
             Self::Conflict { .. } => code::INVALID_CONFIG,

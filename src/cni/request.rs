@@ -80,8 +80,8 @@ pub struct Request {
     pub netns: Option<PathBuf>,
     /// `CNI_IFNAME`; empty for GC, STATUS and VERSION.
     pub ifname: String,
-    /// `CNI_ARGS`, of ADD and CHECK.
-    pub args: CniArgs,
+    /// `CNI_ARGS`, of ADD and CHECK. What is wrong with it matters to who reads it: a loopback link needs nothing of it.
+    pub args: Result<CniArgs, RequestError>,
     /// `CNI_PATH`, split; empty folders are left out.
     pub path: Vec<PathBuf>,
     /// The file name under which the plugin was called; empty when it is not known.
@@ -157,7 +157,7 @@ impl Request {
             container_id: String::new(),
             netns: None,
             ifname: String::new(),
-            args: CniArgs::default(),
+            args: Ok(CniArgs::default()),
             program: String::new(),
             path: env.text("CNI_PATH")?.map(|path| split_path(&path)).unwrap_or_default(),
             netns_override: env
@@ -170,7 +170,7 @@ impl Request {
             request.netns = env.text("CNI_NETNS")?.map(PathBuf::from);
         }
         if matches!(verb, Verb::Add | Verb::Check) {
-            request.args = CniArgs::parse(&env.text("CNI_ARGS")?.unwrap_or_default())?;
+            request.args = CniArgs::parse(&env.text("CNI_ARGS")?.unwrap_or_default());
         }
         Ok(request)
     }

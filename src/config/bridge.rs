@@ -124,9 +124,9 @@ pub(super) fn mtu(root: &Object<'_>) -> Result<Option<u32>, FieldError> {
     Ok(mtu.and_then(|mtu| u32::try_from(mtu).ok()))
 }
 
-/// `dns` of `parent`.
-pub(super) fn read_dns(parent: &Object<'_>, unknown: &mut Vec<UnknownKey>) -> Result<Dns, FieldError> {
-    let Some(object) = parent.object("dns")? else { return Ok(Dns::default()) };
+/// `dns` of `parent`; None when no field of it is set.
+pub(super) fn read_dns(parent: &Object<'_>, unknown: &mut Vec<UnknownKey>) -> Result<Option<Dns>, FieldError> {
+    let Some(object) = parent.object("dns")? else { return Ok(None) };
     let dns = Dns::read_fields(&object)?;
     for item in object.list("nameservers")? {
         // A link-local server has a zone behind its address, as in resolv.conf.
@@ -136,5 +136,6 @@ pub(super) fn read_dns(parent: &Object<'_>, unknown: &mut Vec<UnknownKey>) -> Re
         }
     }
     unknown.extend(object.unread(&[]));
-    Ok(dns)
+    let has_list = ["nameservers", "search", "options"].iter().any(|key| object.value(key).is_some());
+    Ok(Some(dns).filter(|dns| has_list || !dns.is_empty()))
 }

@@ -1,6 +1,6 @@
 //! What can be wrong with a configuration.
 
-use crate::cni::{ResultError, Verb, Version, json::FieldError, version::UnsupportedVersion};
+use crate::cni::{RequestError, ResultError, Verb, Version, json::FieldError, version::UnsupportedVersion};
 
 /// Why a configuration cannot be used. Each names the key (or the item of CNI_ARGS), its value and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum ConfigError {
         /// The configuration's version.
         declared: Version,
     },
+    /// CNI_ARGS is not what it must look like.
+    #[error(transparent)]
+    Arguments(#[from] RequestError),
     /// An item of CNI_ARGS has a value that cannot be.
     #[error("CNI_ARGS has {key}={value}: expected {expected}")]
     Argument {

@@ -5,7 +5,7 @@ use super::ConfigError;
 use crate::cni::json::{Object, is_blank};
 
 /// The reference plugin that does the same.
-pub(super) const PLUGIN: &str = "firewall";
+pub const PLUGIN: &str = "firewall";
 
 /// Any of them makes groundwork do it.
 const KEYS: &[&str] = &["ingressPolicy", "iptablesAdminChainName", "firewalldZone"];

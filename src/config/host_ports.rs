@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The reference plugin that does the same.
-pub(super) const PLUGIN: &str = "portmap";
+pub const PLUGIN: &str = "portmap";
 
 const PORTS: RangeInclusive<u64> = 1..=65535;
 const PORT: &str = "a port, 1 to 65535";

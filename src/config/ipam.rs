@@ -19,7 +19,7 @@ const HOST_LOCAL: &str = "host-local";
 const STATIC: &str = "static";
 
 /// The reference plugins that give addresses, whose work is done here.
-pub(super) const PROGRAMS: [&str; 2] = [HOST_LOCAL, STATIC];
+pub const PROGRAMS: [&str; 2] = [HOST_LOCAL, STATIC];
 
 /// Who gives addresses.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,7 +139,8 @@ pub(super) fn read_routes(ipam: &Object<'_>, unknown: &mut Vec<UnknownKey>) -> R
     let mut routes = Vec::new();
     for object in ipam.objects("routes")? {
         let route = Route::read(&object)?;
-        if route.dst != route.dst.trunc() {
+        // The kernel refuses them of IPv4 only.
+        if route.dst.addr().is_ipv4() && route.dst != route.dst.trunc() {
             return Err(object.fault("dst", format!("no host bits, as in {}", route.dst.trunc())));
         }
         if route.gw.is_some_and(|gw| gw.is_ipv4() != route.dst.addr().is_ipv4()) {
@@ -177,7 +178,7 @@ impl StaticConfig {
             }
         }
         check_count(requests.version, addresses.iter().map(|one| one.address.addr().is_ipv6()))?;
-        Ok(Self { addresses, routes: read_routes(ipam, unknown)?, dns: read_dns(ipam, unknown)? })
+        Ok(Self { addresses, routes: read_routes(ipam, unknown)?, dns: read_dns(ipam, unknown)?.unwrap_or_default() })
     }
 }
 

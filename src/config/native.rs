@@ -1,6 +1,7 @@
 //! A network that groundwork builds itself: the container's link, its addresses, and what is done with them.
 
 use ipnet::IpNet;
+use serde_json::{Map, Value};
 
 use super::{
     BandwidthConfig, ConfigError, FirewallConfig, HostPortsConfig, IpamConfig, LinkConfig, OverlayConfig,
@@ -24,8 +25,8 @@ pub struct NativeConfig {
     pub link: Option<LinkConfig>,
     /// `ipam`; none is a network without addresses (L2 only).
     pub ipam: Option<IpamConfig>,
-    /// `dns`, which replaces the IPAM's when any field is set.
-    pub dns: Dns,
+    /// `dns`, which replaces the IPAM's when any field is set, be it to an empty list.
+    pub dns: Option<Dns>,
     /// Ports of the host that lead to the container, when such are asked for.
     pub host_ports: Option<HostPortsConfig>,
     /// What may reach the container, when that is asked for.
@@ -53,7 +54,7 @@ impl NativeConfig {
         Ok(Self {
             link: None,
             ipam: Some(IpamConfig::read_for_another(plugin, root, requests, unknown)?),
-            dns: Dns::default(),
+            dns: None,
             host_ports: None,
             firewall: None,
             tuning: None,
@@ -91,7 +92,7 @@ impl NativeConfig {
             bridge.is_gateway = true; // the way to the other hosts leads over this one
         }
         let Some(link) = link else {
-            let (ipam, dns, overlay) = (None, Dns::default(), None);
+            let (ipam, dns, overlay) = (None, None, None);
             let later = Self { link, ipam, dns, host_ports, firewall, tuning, source_routing, bandwidth, vrf, overlay };
             return Ok(later.has_work().then_some(later));
         };
@@ -127,14 +128,25 @@ impl NativeConfig {
 const LATER: [&str; 6] =
     [host_ports::PLUGIN, firewall::PLUGIN, tuning::PLUGIN, bandwidth::PLUGIN, source_routing::PLUGIN, vrf::PLUGIN];
 
+/// Where `type` tells nothing, the name under which the plugin was called does: a runtime finds it by that.
+pub(super) fn name(document: &mut Map<String, Value>, program: &str) {
+    let declared = Object::root(document).string("type");
+    let is_open =
+        declared.is_ok_and(|name| name.is_none_or(|name| !name.starts_with("groundwork") && !is_served(name)));
+    if is_open && is_served(program) {
+        document.insert("type".to_owned(), program.into());
+    }
+}
+
+/// Whether groundwork does what a reference plugin of that name does, but to give addresses.
+fn is_served(plugin_type: &str) -> bool {
+    is_later_plugin(plugin_type) || Kind::names().any(|name| name == plugin_type)
+}
+
 /// Refuses to be a plugin that it is not: the next in the chain would find nothing done.
 pub(super) fn refuse_unserved(root: &Object<'_>) -> Result<(), ConfigError> {
     let plugin_type = root.string("type")?.unwrap_or_default();
-    if plugin_type.is_empty()
-        || plugin_type.starts_with("groundwork")
-        || is_later_plugin(plugin_type)
-        || Kind::names().any(|name| name == plugin_type)
-    {
+    if plugin_type.is_empty() || plugin_type.starts_with("groundwork") || is_served(plugin_type) {
         return Ok(());
     }
     let served: Vec<_> = Kind::names().chain(LATER).chain(PROGRAMS).collect();

@@ -14,7 +14,7 @@ use super::{
     runtime::{MAC, RuntimeKeys},
 };
 use crate::cni::{
-    CniResult, Request, ResultError, Verb, Version,
+    CniArgs, CniResult, Request, ResultError, Verb, Version,
     json::{FieldError, Object, UnknownKey, shortened},
     mac::Mac,
     name,
@@ -29,7 +29,8 @@ impl NetworkConfig {
     /// DEL is forgiven what it can do without ([`NetworkConfig::flaws`]): an ADD that was refused for its configuration
     /// is followed by a DEL of the whole chain, which one failing plugin would stop.
     pub fn parse(stdin: &[u8], request: &Request) -> Result<Self, ConfigError> {
-        let map = document(stdin)?;
+        let mut map = document(stdin)?;
+        native::name(&mut map, &request.program);
         let root = Object::root(&map);
         let mut config = Self::identity(&root, request)?;
         let mut sections = Sections { is_del: request.verb == Verb::Del, flaws: Vec::new() };
@@ -147,8 +148,10 @@ struct Body {
 impl Body {
     fn read(root: &Object<'_>, request: &Request, version: Version) -> Result<Self, ConfigError> {
         let keys = RuntimeKeys::open(root)?;
+        let none = CniArgs::default();
+        let env = request.args.as_ref().unwrap_or(&none);
         let has_overlay = root.object("overlay")?.is_some();
-        let requests = Requests { verb: request.verb, version, env: &request.args, keys: &keys, has_overlay };
+        let requests = Requests { verb: request.verb, version, env, keys: &keys, has_overlay };
         let mut body = Self {
             capabilities: Capabilities::read(root)?,
             runtime: RuntimeConfig::read(&keys)?,
@@ -156,7 +159,7 @@ impl Body {
             ..Self::default()
         };
         if let Some(plugin) = ipam::PROGRAMS.into_iter().find(|name| *name == request.program) {
-            refuse_unknown_arguments(request)?;
+            check_arguments(request)?;
             let native = NativeConfig::of_ipam(plugin, root, &requests, &mut body.unknown)?;
             return Ok(Self { mode: Mode::Native(Box::new(native)), ..body });
         }
@@ -178,11 +181,11 @@ impl Body {
         request: &Request,
         requests: &Requests<'_>,
     ) -> Result<Mode, ConfigError> {
-        refuse_unknown_arguments(request)?;
+        check_arguments(request)?;
         let Some(native) = NativeConfig::read(root, kind, requests, &mut self.unknown)? else {
             return Ok(Mode::Chained);
         };
-        self.mac = requested_mac(request)?;
+        self.mac = requested_mac(requests.env)?;
         Ok(Mode::Native(Box::new(native)))
     }
 }
@@ -211,13 +214,14 @@ fn prev_result(root: &Object<'_>, verb: Verb, version: Version) -> Result<Option
 }
 
 /// A delegate knows its own keys of CNI_ARGS; else those that nobody here knows are an error, as in the reference.
-fn refuse_unknown_arguments(request: &Request) -> Result<(), ConfigError> {
-    let unknown: Vec<_> = request.args.unknown().into_iter().map(str::to_owned).collect();
+fn check_arguments(request: &Request) -> Result<(), ConfigError> {
+    let args = request.args.as_ref().map_err(Clone::clone)?;
+    let unknown: Vec<_> = args.unknown().into_iter().map(str::to_owned).collect();
     if unknown.is_empty() { Ok(()) } else { Err(ConfigError::UnknownArguments(unknown)) }
 }
 
-fn requested_mac(request: &Request) -> Result<Option<Mac>, ConfigError> {
-    let Some(text) = request.args.value("MAC") else { return Ok(None) };
+fn requested_mac(args: &CniArgs) -> Result<Option<Mac>, ConfigError> {
+    let Some(text) = args.value("MAC") else { return Ok(None) };
     text.parse().map(Some).map_err(|_| argument("MAC", text, MAC))
 }
 

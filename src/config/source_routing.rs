@@ -6,7 +6,7 @@ use super::ConfigError;
 use crate::cni::json::{Object, is_blank, parse_ip};
 
 /// The reference plugin that does the same.
-pub(super) const PLUGIN: &str = "sbr";
+pub const PLUGIN: &str = "sbr";
 
 /// Any of them makes groundwork do it.
 const KEYS: &[&str] = &["sbr", "table", "gateways", "addSourceHints"];

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The reference plugin that does the same.
-pub(super) const PLUGIN: &str = "tuning";
+pub const PLUGIN: &str = "tuning";
 
 /// Any of them makes groundwork tune; `mtu` only a link that is not made here.
 const KEYS: &[&str] = &["mtu", "sysctl", "mac", "promisc", "allmulti", "txQLen"];

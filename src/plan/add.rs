@@ -65,6 +65,8 @@ pub struct ObservedHost {
     pub gateway_addresses: Vec<IpNet>,
     /// Settings of the host's end as a bridge's port, when an earlier plugin of the chain made it one.
     pub port: Option<PortFlags>,
+    /// Only from its known addresses may be sent by the port that an earlier plugin of the chain made.
+    pub spoof_check: bool,
     /// What bridges forward passes the rules of nf_tables, which changes what a port must do for host ports.
     pub bridge_nf: bool,
     /// `net.ipv4.ip_forward` is on.
@@ -211,7 +213,7 @@ pub fn plan_add(
     }
     let mut steps = Vec::new();
     // First: a host port that is another's is refused before anything is made, and nothing can be sent yet.
-    let elements = elements(attach, ips)?;
+    let elements = elements(attach, ips, host)?;
     if !elements.is_empty() {
         steps.push(Step::AddElements(elements.iter().map(|element| Owned::new(*element, &attach.owner)).collect()));
     }
@@ -247,7 +249,7 @@ pub fn plan_add(
 }
 
 /// What nf_tables has to know of the attachment.
-fn elements(attach: &Attach<'_>, ips: &[IpConfig]) -> Result<Vec<Element>, PlanError> {
+fn elements(attach: &Attach<'_>, ips: &[IpConfig], host: &ObservedHost) -> Result<Vec<Element>, PlanError> {
     let mut elements = Vec::new();
     if let Some(LinkConfig::Bridge(bridge)) = &attach.config.link {
         let port = LinkName::new(attach.host_link)?;
@@ -258,6 +260,9 @@ fn elements(attach: &Attach<'_>, ips: &[IpConfig]) -> Result<Vec<Element>, PlanE
             elements.push(Element::CheckedSources(port));
             elements.extend(ips.iter().map(|ip| Element::LinkSource(port, ip.address.addr())));
         }
+    }
+    if let (true, Some(mac)) = (host.spoof_check, attach.config.configured_mac()) {
+        elements.push(Element::LinkAddress(LinkName::new(attach.host_link)?, mac));
     }
     if attach.config.ip_masq() {
         elements.extend(ips.iter().flat_map(|ip| Element::masquerade(attach.config.reach(ip.address))));

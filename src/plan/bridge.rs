@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cni::{mac::Mac, result::IpConfig},
     config::{BridgeConfig, IngressPolicy, Vlans},
-    rtnl::values::{AddressFlags, Link, PortFlags, PortVlan},
+    rtnl::values::{AddressFlags, Link, LinkSettings, PortFlags, PortVlan},
 };
 
 /// The bridge, its addresses if it is the gateway, and the veth pair.
@@ -29,7 +29,12 @@ pub(super) fn steps(
         if let Some(vlan) = bridge.vlans.untagged {
             steps.extend(vlan_gateway_steps(attach, bridge, vlan, host));
         }
+        let before = steps.len();
         gateway_steps(bridge, &gateways, host, &mut steps)?;
+        let is_new = |step: &Step| matches!(step, Step::AddAddress { .. });
+        if steps[before..].iter().any(is_new) && bridge.vlans.untagged.is_none() {
+            steps.extend(host.bridge.as_ref().map(|link| pin(link, attach.bridge_mac)));
+        }
     }
     steps.push(Step::CreateVeth {
         host: attach.host_link.into(),
@@ -48,6 +53,14 @@ pub(super) fn steps(
         steps.push(vlans(bridge, attach.host_link, &bridge.vlans.trunk, native, host));
     }
     Ok(steps)
+}
+
+/// Keeps a bridge that somebody else made from taking the hardware address of a port, and another one's later: the
+/// containers know their gateway by it. Without ports it may have none.
+fn pin(bridge: &Link, spare: Mac) -> Step {
+    let mac = bridge.mac.filter(|mac| *mac != Mac([0; 6])).unwrap_or(spare);
+    let settings = LinkSettings { mac: Some(mac), ..LinkSettings::default() };
+    Step::ChangeLink { place: Place::Host, link: bridge.name.clone(), settings }
 }
 
 /// How the container's port of the bridge is set.

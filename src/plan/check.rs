@@ -198,7 +198,7 @@ fn compare_sandbox(expected: &Expected<'_>, observed: &ObservedAttachment, found
     let Some(link) = &observed.sandbox_link else {
         return found.add(format!("link {name} in the container"), "present", "missing");
     };
-    if !link.up && !expected.config.link.as_ref().is_some_and(LinkConfig::stays_down) {
+    if !link.up && expected.config.link.as_ref().is_some_and(|config| !config.stays_down()) {
         found.add(format!("link {name} in the container"), "up", "down");
     }
     if let Some(host) = &observed.host_link

@@ -57,7 +57,7 @@ impl fmt::Display for Step {
                 "while {}ip -6 addr show dev {link} scope global tentative | grep -q .; do sleep 0.1; done",
                 Enter(Place::Sandbox)
             ),
-            Self::ChangeLink { link, settings } => write!(f, "{}ip link set {link} {settings}", Enter(Place::Sandbox)),
+            Self::ChangeLink { place, link, settings } => write!(f, "{}ip link set {link} {settings}", Enter(*place)),
             Self::Shape { link, shaper } => write!(f, "tc qdisc add dev {link} root handle 1: {shaper}"),
             Self::Redirect { link, ifb } => write!(
                 f,

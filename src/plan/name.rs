@@ -22,6 +22,7 @@ pub fn temporary(owner: &Owner) -> String {
 }
 
 /// FNV-1a, 32 bits: the same on every machine and in every version, unlike the standard library's hashes.
-fn fnv1a(bytes: &[u8]) -> u32 {
+#[must_use]
+pub fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

@@ -193,8 +193,10 @@ pub enum Step {
         /// The link's name.
         link: String,
     },
-    /// Change settings of a link in the sandbox.
+    /// Change settings of a link.
     ChangeLink {
+        /// Where it is.
+        place: Place,
         /// The link's name.
         link: String,
         /// Its new settings.
@@ -254,11 +256,11 @@ impl Step {
             | Self::Sysctl { place, .. }
             | Self::AddAddress { place, .. }
             | Self::CreateLink { place, .. }
+            | Self::ChangeLink { place, .. }
             | Self::AddRoute { place, .. } => *place,
             Self::RenameLink { .. }
             | Self::SetMaster { .. }
             | Self::AwaitDetection { .. }
-            | Self::ChangeLink { .. }
             | Self::AddRule(_)
             | Self::ChangeRoute { .. } => Place::Sandbox,
             _ => Place::Host,

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     cni::{
         mac::Mac,
-        result::{Dns, IpConfig, Route},
+        result::{IpConfig, Route},
     },
     config::{BridgeConfig, LinkConfig, NativeConfig, Vlans},
     rtnl::Link,
@@ -40,7 +40,7 @@ fn network(bridge: &BridgeConfig) -> NativeConfig {
     NativeConfig {
         link: Some(LinkConfig::Bridge(bridge.clone())),
         ipam: None,
-        dns: Dns::default(),
+        dns: None,
         host_ports: None,
         firewall: None,
         tuning: None,

@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn steps(attach: &Attach<'_>, config: &TuningConfig, steps: &mut Vec<Step>) -> Result<(), PlanError> {
     let has_mac = attach.config.link.as_ref().is_some_and(LinkConfig::is_born_with_mac);
     let settings = LinkSettings { mac: config.link.mac.filter(|_| !has_mac), ..config.link };
-    if attach.config.link.is_none() && attach.inside.is_none() {
+    if attach.config.link.is_none() && attach.inside.is_none() && !settings.is_empty() {
         return Err(PlanError::NoLink { ifname: attach.ifname.into() });
     }
     for sysctl in &config.sysctls {
@@ -25,7 +25,7 @@ pub(super) fn steps(attach: &Attach<'_>, config: &TuningConfig, steps: &mut Vec<
         steps.push(Step::Sysctl { place: Place::Sandbox, setting, value, optional: false });
     }
     if !settings.is_empty() {
-        steps.push(Step::ChangeLink { link: attach.ifname.into(), settings });
+        steps.push(Step::ChangeLink { place: Place::Sandbox, link: attach.ifname.into(), settings });
     }
     Ok(())
 }

@@ -190,7 +190,7 @@ pub struct PortVlan {
     pub native: bool,
 }
 
-/// Settings of a link, those that are not None.
+/// Settings of a link, those that are not None. As JSON, what the reference plugin `tuning` noted of a link can be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LinkSettings {
@@ -201,8 +201,10 @@ pub struct LinkSettings {
     /// Promiscuous mode.
     pub promisc: Option<bool>,
     /// Every multicast frame is received.
+    #[serde(alias = "allmulti")]
     pub all_multicast: Option<bool>,
     /// Length of the transmit queue, in packets.
+    #[serde(alias = "txQLen")]
     pub tx_queue_len: Option<u32>,
 }
 

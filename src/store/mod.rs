@@ -13,6 +13,7 @@
 //! exception is a record that names another plugin, whose own reservations may outlive the boot.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
@@ -32,7 +33,7 @@ mod record;
 
 pub use boot::BootId;
 pub use folder::IoError;
-pub use networks::{all, networks};
+pub use networks::{all, networks, of_network};
 pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, SandboxLink, Shaped, State};
 
 use self::{
@@ -196,10 +197,16 @@ impl Store {
         self.folder.path().parent().unwrap_or(self.folder.path())
     }
 
+    /// Whose records these are: [`ATTACHMENTS`], or the folder of a plugin later in the chain.
+    #[must_use]
+    pub fn plugin(&self) -> &str {
+        self.attachments.path().file_name().and_then(OsStr::to_str).unwrap_or_default()
+    }
+
     /// Whether its records are of the plugin that made the links, and not of one later in the chain.
     #[must_use]
     pub fn is_of_links(&self) -> bool {
-        self.attachments.path().ends_with(ATTACHMENTS)
+        self.plugin() == ATTACHMENTS
     }
 
     pub(crate) const fn folder(&self) -> &Folder {

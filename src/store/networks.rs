@@ -27,20 +27,33 @@ fn is_folder(stat: &FileStat) -> bool {
 /// # Errors
 /// As [`networks`].
 pub fn all(state_dir: &Path) -> Result<Vec<Store>, Error> {
-    let Some(state) = state_folder(state_dir)? else { return Ok(Vec::new()) };
-    let boot = BootId::current()?;
     let mut stores = Vec::new();
     for network in networks(state_dir)? {
-        let Some(folder) = state.subfolder(&network)? else { continue };
-        for plugin in folder.names()? {
-            if folder.stat(&plugin)?.is_none_or(|stat| !is_folder(&stat)) {
-                continue; // a file of the overlay's
-            }
-            let (Some(folder), Some(attachments)) = (state.subfolder(&network)?, folder.subfolder(&plugin)?) else {
-                continue;
-            };
-            stores.push(Store { folder, attachments, network: network.clone(), boot: boot.clone() });
+        stores.extend(of_network(state_dir, &network, |_| true)?);
+    }
+    Ok(stores)
+}
+
+/// The stores of one network whose folders' names are wanted, in the order of these.
+///
+/// # Errors
+/// As [`networks`].
+pub fn of_network(state_dir: &Path, network: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Store>, Error> {
+    let Some(state) = state_folder(state_dir)? else { return Ok(Vec::new()) };
+    let Some(folder) = state.subfolder(network)? else { return Ok(Vec::new()) };
+    let boot = BootId::current()?;
+    let mut names = folder.names()?;
+    names.retain(|name| is_wanted(name));
+    names.sort();
+    let mut stores = Vec::new();
+    for name in names {
+        if folder.stat(&name)?.is_none_or(|stat| !is_folder(&stat)) {
+            continue; // a file of the overlay's
         }
+        let (Some(folder), Some(attachments)) = (state.subfolder(network)?, folder.subfolder(&name)?) else {
+            continue;
+        };
+        stores.push(Store { folder, attachments, network: network.into(), boot: boot.clone() });
     }
     Ok(stores)
 }

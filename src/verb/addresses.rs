@@ -48,7 +48,8 @@ impl Given {
     /// What the chain gave the link so far.
     pub(super) fn of_chain(previous: &CniResult, ifname: &str) -> Self {
         let inside = previous.interfaces.iter().position(|one| one.name == ifname && !one.sandbox.is_empty());
-        let ips = previous.ips.iter().filter(|ip| ip.interface.is_none() || ip.interface == inside);
+        let is_of_another = |index| Some(index) != inside && index < previous.interfaces.len();
+        let ips = previous.ips.iter().filter(|ip| !ip.interface.is_some_and(is_of_another));
         Self { ips: ips.cloned().collect(), routes: previous.routes.clone(), dns: previous.dns.clone() }
     }
 }

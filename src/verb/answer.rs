@@ -51,7 +51,7 @@ pub(super) fn result(
         interfaces: before.into_iter().chain([container]).chain(after).collect(),
         ips: given.ips.into_iter().map(|ip| IpConfig { interface, ..ip }).collect(),
         routes: given.routes,
-        dns: if attach.config.dns.is_empty() { given.dns } else { attach.config.dns.clone() },
+        dns: attach.config.dns.clone().unwrap_or(given.dns),
     })
 }
 

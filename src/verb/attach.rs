@@ -16,7 +16,7 @@ use crate::{
     config::{Attachment, LinkConfig, NativeConfig, NetworkConfig},
     error::{Error, Result},
     kernel::Ready,
-    nft::{self, Nft},
+    nft::{self, Nft, ruleset::Owner},
     observe,
     plan::{self, Attach, ObservedHost, Step, source_routing::SourceRouting},
     rtnl::{Link, Rtnl},
@@ -40,7 +40,7 @@ pub(super) fn attach(
     addresses::find_plugin(request, native)?;
     native.tuning.as_ref().map_or(Ok(()), observe::ensure_allowed)?;
     let attachment = request.attachment();
-    let store = records::open(config)?;
+    let store = records::open_beside(config, &attachment)?;
     let rtnl = Rtnl::open()?;
     let lock = make_room(request, &store, &attachment, &rtnl)?;
     let netns = Netns { path: sandbox.path().into(), id: sandbox.id() };
@@ -180,6 +180,10 @@ impl Site<'_> {
                 observed.taken = sandbox.run(|| Rtnl::open()?.link(&request.ifname))??.is_some();
             }
             _ => {}
+        }
+        if let (None, Some(end), Some(_)) = (&native.link, host_link, native.configured_mac()) {
+            let owner = Owner::attachment(&config.name, &request.container_id, &request.ifname);
+            observed.spoof_check = observe::spoof_check(&end.name, &owner)?;
         }
         if native.vrf.is_some() {
             observed.vrf = observe::observe_vrf(sandbox, &request.ifname)?;

@@ -5,12 +5,12 @@ use crate::{
     cni::{
         CniResult, Request, Version,
         mac::Mac,
-        result::{IpConfig, Route},
+        result::{Interface, IpConfig, Route},
     },
     config::{Mode, NativeConfig, NetworkConfig},
     error::{Error, Result},
     observe,
-    plan::{self, Expected},
+    plan::{self, Expected, bandwidth::ifb_names},
     store::{HostLink, Record},
 };
 
@@ -33,42 +33,67 @@ fn check_native(request: &Request, config: &NetworkConfig, native: &NativeConfig
         container_id: request.container_id.clone(),
         ifname: request.ifname.clone(),
     };
-    let store = records::existing(config)?.ok_or_else(not_attached)?;
-    let _lock = store.lock_existing(&attachment)?.ok_or_else(not_attached)?;
-    let record = store.read(&attachment)?.ok_or_else(not_attached)?;
+    let mut found = None;
+    for store in records::of(config, &attachment)? {
+        let Some(lock) = store.lock_existing(&attachment)? else { continue };
+        if let Some(record) = store.read(&attachment)? {
+            found = Some((store, lock, record));
+            break;
+        }
+    }
+    let record = found.as_ref().map(|(.., record)| record);
+    if record.is_none() {
+        // The reference plugin made it, before the node was switched; or nobody did.
+        observe::inside(&sandbox, &request.ifname)?.ok_or_else(not_attached)?;
+        tracing::warn!(container = request.container_id, "nothing is recorded of it: CHECK goes by prevResult alone");
+    }
     addresses::forward(request, config, native)?;
-    let (ips, routes, mac) = left_by_the_chain(config, &record, request)?;
+    let left = left_by_the_chain(config, record, request)?;
+    let (host_link, ifb) = match record {
+        Some(record) => {
+            let link = record.host_link.as_ref().or(record.shaped.as_ref().map(|shaped| &shaped.link));
+            (named(link), named(record.ifb.as_ref()))
+        }
+        None => (left.host_link.clone(), ifb_names(&config.name, &attachment).next().unwrap_or_default()),
+    };
     let expected = Expected {
         config: native,
-        host_link: named(record.host_link.as_ref().or(record.shaped.as_ref().map(|shaped| &shaped.link))),
+        host_link: &host_link,
         ifname: &request.ifname,
-        sandbox_mac: mac,
-        ips: &ips,
-        routes: &routes,
-        elements: &record.owned(),
-        settings: &record.settings,
-        ifb: named(record.ifb.as_ref()),
-        source_routing: record.source_routing.as_ref(),
+        sandbox_mac: left.mac,
+        ips: &left.ips,
+        routes: &left.routes,
+        elements: &record.map(Record::owned).unwrap_or_default(),
+        settings: record.map_or(&[], |record| &record.settings),
+        ifb: &ifb,
+        source_routing: record.and_then(|record| record.source_routing.as_ref()),
     };
     let mut observed = observe::observe_attachment(&expected, &sandbox)?;
-    observed.lost_leases = addresses::lost(&store, &record)?;
+    if let Some((store, _, record)) = &found {
+        observed.lost_leases = addresses::lost(store, record)?;
+    }
     let mut differences = plan::compare(&expected, &observed);
     differences.extend(overlay::compare(config, native)?);
     if differences.is_empty() { Ok(()) } else { Err(Error::Changed(differences)) }
 }
 
-fn named(link: Option<&HostLink>) -> &str {
-    link.map_or("", |link| &link.name)
+fn named(link: Option<&HostLink>) -> String {
+    link.map(|link| link.name.clone()).unwrap_or_default()
+}
+
+/// An attachment as the whole chain left it.
+struct Left {
+    ips: Vec<IpConfig>,
+    routes: Vec<Route>,
+    mac: Option<Mac>,
+    /// The host's end of its veth; empty when there is none.
+    host_link: String,
 }
 
 /// Addresses, routes and hardware address as the whole chain left them: from prevResult where the runtime gives it,
 /// since later plugins may have changed them, else from the record.
-fn left_by_the_chain(
-    config: &NetworkConfig,
-    record: &Record,
-    request: &Request,
-) -> Result<(Vec<IpConfig>, Vec<Route>, Option<Mac>)> {
-    let result = match (&config.prev_result, &record.result) {
+fn left_by_the_chain(config: &NetworkConfig, record: Option<&Record>, request: &Request) -> Result<Left> {
+    let result = match (&config.prev_result, record.and_then(|record| record.result.as_ref())) {
         (Some(previous), _) => CniResult::from_json(previous, config.cni_version)?,
         (None, Some(own)) => CniResult::from_json(own, Version::NEWEST)?,
         (None, None) => CniResult::default(),
@@ -77,7 +102,11 @@ fn left_by_the_chain(
         .interfaces
         .iter()
         .position(|interface| interface.name == request.ifname && !interface.sandbox.is_empty());
-    let mac = inside.and_then(|index| result.interfaces[index].mac.parse().ok()).or(record.sandbox_mac);
+    let mac = inside
+        .and_then(|index| result.interfaces[index].mac.parse().ok())
+        .or(record.and_then(|record| record.sandbox_mac));
     let of_this_link = |ip: &IpConfig| ip.interface.is_none() || ip.interface == inside;
-    Ok((result.ips.into_iter().filter(of_this_link).collect(), result.routes, mac))
+    let is_host_end = |one: &&Interface| one.sandbox.is_empty() && one.name.starts_with("veth");
+    let host_link = result.interfaces.iter().find(is_host_end).map(|end| end.name.clone()).unwrap_or_default();
+    Ok(Left { ips: result.ips.into_iter().filter(of_this_link).collect(), routes: result.routes, mac, host_link })
 }

@@ -1,10 +1,10 @@
 //! DEL: without netns, without prevResult, twice, after half an ADD: whatever is there goes.
 
-use super::{addresses, detach, limits, loopback, records};
+use super::{addresses, detach, foreign, limits, loopback, records};
 use crate::{
     cni::Request,
     config::{Mode, NetworkConfig, bandwidth::PLUGIN as BANDWIDTH},
-    error::Result,
+    error::{Error, Result},
     store::{self, Store},
 };
 
@@ -18,19 +18,25 @@ pub(super) fn del(request: &Request, config: &NetworkConfig) -> Result<()> {
     if config.mode == Mode::Loopback {
         return loopback::del(request);
     }
-    let store = records::existing(config)?;
-    let had_record = match &store {
-        Some(store) => del_recorded(store, request, config)?,
-        None => false,
-    };
+    let stores = records::of(config, &request.attachment())?;
+    let mut had_record = false;
+    for store in &stores {
+        had_record |= del_recorded(store, request, config)?;
+    }
     match &config.mode {
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
         _ if had_record => Ok(()),
-        Mode::Native(native) => detach::detach_unrecorded(request, config, native, store.as_ref()),
+        Mode::Native(native) => Error::all(
+            [detach::detach_unrecorded(request, config, native, &stores), foreign::undo(request, config)]
+                .into_iter()
+                .filter_map(Result::err)
+                .collect(),
+        ),
         Mode::Chained if config.chained_type() == Some(BANDWIDTH) => {
-            limits::delete_unrecorded(&config.name, &request.attachment(), store.as_ref())
+            limits::delete_unrecorded(&config.name, &request.attachment(), &stores)
         }
-        Mode::Chained | Mode::Loopback => Ok(()),
+        Mode::Chained => foreign::undo(request, config),
+        Mode::Loopback => Ok(()),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Taking an attachment away, from its record alone: what DEL, GC and a failed ADD do.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, slice};
 
 use super::{addresses, holders, inside, limits};
 use crate::{
     cni::Request,
-    config::{Attachment, NativeConfig, NetworkConfig},
+    config::{Attachment, NativeConfig, NetworkConfig, bandwidth, firewall, host_ports, ipam::PROGRAMS},
     error::{Error, Result},
     nft::{
         Nft,
@@ -123,18 +123,18 @@ pub(super) fn detach_unrecorded(
     request: &Request,
     config: &NetworkConfig,
     native: &NativeConfig,
-    store: Option<&Store>,
+    stores: &[Store],
 ) -> Result<()> {
     let mut errors = Vec::new();
     let attachment = request.attachment();
-    if native.link.is_some() && store.is_none() {
+    if native.link.is_some() && stores.is_empty() {
         // Not one record of the network is left, so the state folder itself may have been lost.
         errors.extend(detach_by_name(&config.name, &attachment).err());
     }
     if native.bandwidth.is_some() {
-        errors.extend(limits::delete_unrecorded(&config.name, &attachment, store).err());
+        errors.extend(limits::delete_unrecorded(&config.name, &attachment, stores).err());
     }
-    errors.extend(addresses::release_unrecorded(&attachment, config, native, store).err());
+    errors.extend(addresses::release_unrecorded(&attachment, config, native, stores.first()).err());
     match addresses::forward(request, config, native) {
         // Without a record of it, and a plugin that can't have done anything: the ADD never passed.
         Err(Error::Delegate(error)) if error.nothing_done() => tracing::warn!("going on with DEL although {error}"),
@@ -143,15 +143,23 @@ pub(super) fn detach_unrecorded(
     Error::all(errors)
 }
 
-/// Takes away what bears the attachment's name when its record cannot be read, then the record.
+/// Takes away what bears the attachment's name when its record cannot be read, then the record. Of a later plugin of the
+/// chain, only what such a plugin makes: the rest is not its own.
 pub(super) fn detach_garbled(store: &Store, lock: Lock) -> Result<()> {
     let attachment = lock.attachment().clone();
-    match store.is_of_links() {
-        true => detach_by_name(store.network(), &attachment)?,
-        false => delete_elements_by_name(store.network(), &attachment, |element| !element.is_of_link())?,
+    let plugin = store.plugin();
+    let may_be = |types: &[&str]| plugin.starts_with("groundwork") || types.iter().any(|one| plugin.starts_with(one));
+    if store.is_of_links() {
+        detach_by_name(store.network(), &attachment)?;
+        addresses::release_garbled(store, &attachment)?;
+    } else if may_be(&[host_ports::PLUGIN, firewall::PLUGIN]) {
+        delete_elements_by_name(store.network(), &attachment, |element| !element.is_of_link())?;
+    } else if PROGRAMS.contains(&plugin) {
+        addresses::release_garbled(store, &attachment)?;
     }
-    limits::delete_unrecorded(store.network(), &attachment, Some(store))?;
-    addresses::release_garbled(store, &attachment)?;
+    if store.is_of_links() || may_be(&[bandwidth::PLUGIN]) {
+        limits::delete_unrecorded(store.network(), &attachment, slice::from_ref(store))?;
+    }
     Ok(store.remove(lock)?)
 }
 

@@ -16,17 +16,12 @@ use crate::{
 pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
     match &config.mode {
         // Of a later plugin, which may have done something for a runtime that asked for it in that one ADD.
-        Mode::Chained => match records::existing(config)?.filter(|_| config.chained_type().is_some()) {
-            Some(store) => Error::all(collect(request, config, None, &store)?),
-            None => Ok(()),
-        },
+        Mode::Chained if config.chained_type().is_some() => Error::all(collect_all(request, config, None)?),
+        Mode::Chained => Ok(()),
         Mode::Loopback => Ok(()),
         Mode::Delegate(inner) => addresses::hand_over(request, config, inner),
         Mode::Native(native) => {
-            let mut errors = Vec::new();
-            if let Some(store) = records::existing(config)? {
-                errors = collect(request, config, Some(native), &store)?;
-            }
+            let mut errors = collect_all(request, config, Some(native))?;
             errors.extend(match config.as_ipam {
                 Some(_) => ipam::release_stale(config, native).err(),
                 None => sweep(config).err(),
@@ -36,6 +31,14 @@ pub(super) fn gc(request: &Request, config: &NetworkConfig) -> Result<()> {
             Error::all(errors)
         }
     }
+}
+
+fn collect_all(request: &Request, config: &NetworkConfig, native: Option<&NativeConfig>) -> Result<Vec<Error>> {
+    let mut errors = Vec::new();
+    for store in records::all(config)? {
+        errors.extend(collect(request, config, native, &store)?);
+    }
+    Ok(errors)
 }
 
 fn collect(

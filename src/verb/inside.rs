@@ -4,7 +4,7 @@ use std::{fs::File, os::fd::AsFd};
 
 use crate::{
     config::{LinkConfig, NativeConfig},
-    error::Result,
+    error::{Error, Result},
     plan::{self, Attach},
     rtnl::{Link, Move, Rtnl},
     store::{Record, SandboxLink},
@@ -43,9 +43,10 @@ pub(super) fn undo(record: &Record) -> Result<()> {
             find(&rtnl, link, record)?.map_or(Ok(()), |link| Ok(rtnl.delete_link(&link)?))
         })?,
         (SandboxLink::Made { .. }, None) => Ok(()),
-        (SandboxLink::Moved { .. }, Some(sandbox)) => {
+        (SandboxLink::Moved { name, .. }, Some(sandbox)) => {
             let host = netns::own()?;
-            sandbox.run(|| give_back(&Rtnl::open()?, &host, link, record))?
+            let taken = Rtnl::open()?.link(name)?.is_some();
+            sandbox.run(|| give_back(&Rtnl::open()?, &host, taken, link, record))?
         }
         (SandboxLink::Moved { .. }, None) => rename(&Rtnl::open()?, link),
     }
@@ -97,9 +98,29 @@ fn find(rtnl: &Rtnl, wanted: &SandboxLink, record: &Record) -> Result<Option<Lin
     }))
 }
 
-fn give_back(rtnl: &Rtnl, host: &File, wanted: &SandboxLink, record: &Record) -> Result<()> {
+/// Gives a link back to the host that is nowhere recorded, and has its alias from the reference plugin `host-device`: its
+/// name there.
+pub(super) fn give_back_unrecorded(sandbox: &Sandbox, ifname: &str) -> Result<()> {
+    let (host, on_host) = (netns::own()?, Rtnl::open()?);
+    let found = sandbox.run(|| Rtnl::open()?.link(ifname))??;
+    let Some((link, name)) = found.and_then(|link| link.alias.clone().map(|alias| (link, alias))) else {
+        return Ok(());
+    };
+    if on_host.link(&name)?.is_some() {
+        return Err(Error::HostNameTaken { link: link.name, name });
+    }
+    let to = Move { name: &name, alias: "", up: link.up };
+    Ok(sandbox.run(|| Rtnl::open()?.move_link(&link, host.as_fd(), &to))??)
+}
+
+/// The kernel moves first and renames then: where the name is taken, the link would be left on the host under the
+/// container's name for it.
+fn give_back(rtnl: &Rtnl, host: &File, taken: bool, wanted: &SandboxLink, record: &Record) -> Result<()> {
     let SandboxLink::Moved { name, alias, up, .. } = wanted else { return Ok(()) };
     let Some(link) = find(rtnl, wanted, record)? else { return Ok(()) };
+    if taken {
+        return Err(Error::HostNameTaken { link: link.name, name: name.clone() });
+    }
     let to = Move { name, alias: alias.as_deref().unwrap_or_default(), up: *up };
     Ok(rtnl.move_link(&link, host.as_fd(), &to)?)
 }

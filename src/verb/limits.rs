@@ -28,20 +28,21 @@ pub(super) fn delete(record: &Record) -> Result<()> {
 
 /// Takes away the ifb that bears a container's name, as the reference plugin gave it, or we before the record was lost.
 /// The name does not tell the container's interfaces apart: what a record of another one names stays.
-pub(super) fn delete_unrecorded(network: &str, attachment: &Attachment, store: Option<&Store>) -> Result<()> {
+pub(super) fn delete_unrecorded(network: &str, attachment: &Attachment, stores: &[Store]) -> Result<()> {
     let rtnl = Rtnl::open()?;
     let mut names = ifb_names(network, attachment);
     let Some(link) = names.next().map(|name| rtnl.link(&name)).transpose()?.flatten() else { return Ok(()) };
     if link.kind.as_deref() != Some("ifb") {
         return Ok(());
     }
-    for other in store.map(Store::list).transpose()?.unwrap_or_default() {
-        let is_sibling = other.container_id == attachment.container_id && other != *attachment;
-        if let Some(store) = store.filter(|_| is_sibling)
-            && let Ok(Some(record)) = store.read(&other)
-            && record.ifb.is_some_and(|ifb| ifb.name == link.name)
-        {
-            return Ok(());
+    let is_sibling = |other: &Attachment| other.container_id == attachment.container_id && other != attachment;
+    for store in stores {
+        for other in store.list()?.into_iter().filter(is_sibling) {
+            if let Ok(Some(record)) = store.read(&other)
+                && record.ifb.is_some_and(|ifb| ifb.name == link.name)
+            {
+                return Ok(());
+            }
         }
     }
     Ok(rtnl.delete_link(&link)?)

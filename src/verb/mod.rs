@@ -7,6 +7,7 @@ mod attach;
 mod check;
 mod del;
 mod detach;
+mod foreign;
 mod gc;
 mod holders;
 mod inside;

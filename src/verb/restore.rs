@@ -204,7 +204,7 @@ fn is_undone(step: &Step, rtnl: &Rtnl) -> Result<bool> {
             let mut wanted = tagged.map(|id| PortVlan { id, native: false });
             !present.contains(&PortVlan { id: *native, native: true }) || wanted.any(|vlan| !present.contains(&vlan))
         }
-        Step::ChangeLink { link, settings } => settings.of(&link_of(link)?) != *settings,
+        Step::ChangeLink { link, settings, .. } => settings.of(&link_of(link)?) != *settings,
         Step::AddAddress { link, address, .. } => !rtnl.addresses(&link_of(link)?)?.contains(address),
         Step::AddRoute { link, route, .. } => {
             let index = link_of(link)?.index;

@@ -72,8 +72,10 @@ fn parent_reason(native: &NativeConfig) -> Result<Option<String>> {
 }
 
 fn has_attachments(config: &NetworkConfig) -> Result<bool> {
-    match records::existing(config)? {
-        Some(store) => Ok(!store.list()?.is_empty()),
-        None => Ok(false),
+    for store in records::all(config)? {
+        if !store.list()?.is_empty() {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }

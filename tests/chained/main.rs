@@ -15,4 +15,6 @@ mod ipam;
 mod names;
 mod repair;
 mod sbr;
+mod several;
+mod switch;
 mod tuning;

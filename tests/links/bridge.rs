@@ -142,3 +142,28 @@ fn vlans() {
     db.ping("10.6.0.1");
     web.check(&a, &result);
 }
+
+/// Its containers know a gateway by its hardware address, which a bridge takes from its ports unless it is told not to.
+#[test]
+fn a_bridge_that_is_there_keeps_its_address() {
+    let host = Host::new();
+    host.sh("ip link add br0 address fe:00:00:00:00:01 type bridge; ip link del br0; ip link add br0 type bridge");
+    let address = || host.sh("cat /sys/class/net/br0/address");
+    let before = address();
+    let config = network(json!({ "isGateway": true }));
+    let containers = ["a", "b", "c", "d", "e"].map(|name| host.sandbox(name));
+    for container in &containers {
+        container.add(&config);
+        assert_eq!(address(), before);
+    }
+    containers.iter().for_each(|container| container.del(&config));
+    assert_eq!(address(), before);
+
+    // One that lost its ports has none.
+    host.sh("ip link del br0; ip link add br0 type bridge; ip link add port type dummy || ip link add port type ifb
+             ip link set port master br0; ip link del port");
+    let result = containers[0].add(&config);
+    assert_eq!(format!("{}\n", result["interfaces"][0]["mac"].as_str().unwrap()), address());
+    containers[0].del(&config);
+    assert_ne!(address(), "00:00:00:00:00:00\n");
+}

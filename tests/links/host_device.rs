@@ -122,3 +122,22 @@ fn it_is_found_under_another_name() {
     web.del(&config);
     assert!(host.sh("ip link show uplink").contains("02:00:00:00:00:99"));
 }
+
+/// Meanwhile the host got another link of its name: nothing is done by halves.
+#[test]
+fn its_name_on_the_host_is_taken() {
+    let host = Host::new();
+    host.sh(UPLINK);
+    let web = host.sandbox("web");
+    let config = device(json!({}));
+    let result = web.add(&config);
+    host.sh("ip link add uplink type bridge");
+    for _ in 0..2 {
+        let error = web.verb("DEL", &config).error();
+        assert!(error["msg"].as_str().unwrap().contains("the host has another link of that name"), "{error}");
+        web.check(&config, &result);
+    }
+    host.sh("ip link del uplink");
+    web.del(&config);
+    assert!(host.sh("ip -br link show uplink").contains("UP"));
+}

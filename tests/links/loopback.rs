@@ -58,3 +58,17 @@ fn the_host_is_no_sandbox() {
     web.del(&config);
     assert!(!host.sh("ip -br link show lo").contains("DOWN"));
 }
+
+/// It reads nothing of CNI_ARGS; who does refuses what is none.
+#[test]
+fn a_malformed_argument_is_nothing_to_it() {
+    let host = Host::new();
+    let mut web = host.sandbox("web");
+    web.env = vec![("CNI_ARGS".into(), "none".into())];
+    let config = json!({ "cniVersion": "1.0.0", "name": "lo", "type": "loopback" });
+    web.add(&config);
+    web.sh("ping -n -c 1 -W 2 127.0.0.1");
+    web.del(&config);
+    let error = web.verb("ADD", &json!({ "cniVersion": "1.0.0", "name": "net", "type": "bridge" })).error();
+    assert_eq!(error["code"], 4, "{error}");
+}

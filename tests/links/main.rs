@@ -11,3 +11,4 @@ mod network;
 mod ptp;
 mod reference;
 mod single;
+mod switch;

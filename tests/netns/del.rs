@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    network::{Kernel, dual, host_link_of, single, text, with},
-    support::{Host, Sandbox, Snapshot, with_prev},
+    network::{Kernel, addresses_of, dual, host_link_of, single, text, with},
+    support::{GROUNDWORK, Host, REFERENCE_PLUGINS, Sandbox, Snapshot, run, with_prev},
 };
 
 /// A host with one container on `net` that stays, another network's, and what the host held before `web` came.
@@ -223,5 +223,39 @@ fn of_the_dead_whose_address_has_an_heir() {
         heir.check(&small(masquerade), &result);
         heir.del(&small(masquerade));
         assert_eq!((elements(&host), host.sh("ls /run/groundwork/net/attachments")), (0, String::new()));
+    }
+}
+
+/// Runtimes clean up after a container that ended by itself without their own environment.
+#[test]
+fn nothing_but_the_protocols_environment() {
+    let host = Host::new();
+    let limits =
+        json!({ "ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 8_000_000, "egressBurst": 800_000 });
+    let ports = json!({ "portMappings": [{ "hostPort": 53, "containerPort": 53, "protocol": "udp" }] });
+    let native =
+        with(&dual(), with(&limits, json!({ "runtimeConfig": ports, "ingressPolicy": "isolated", "txQLen": 7 })));
+    let delegate = json!({ "type": "bridge", "bridge": "br9", "isGateway": true, "ipam": { "type": "host-local", "subnet": "10.89.0.0/24" } });
+    let delegate = json!({ "cniVersion": "1.0.0", "name": "other", "type": "groundwork", "delegate": delegate });
+    for (config, path) in [(native, None), (delegate, Some(REFERENCE_PLUGINS))] {
+        let web = host.sandbox("web");
+        let call = |verb: &str, config: &Value| {
+            let path = path.map(|path| ("CNI_PATH".to_owned(), path.to_owned()));
+            let mut command = host.command("env");
+            command
+                .arg("-i")
+                .args(web.variables(verb).into_iter().chain(path).map(|(name, value)| format!("{name}={value}")));
+            run(command.arg(GROUNDWORK), config.to_string())
+        };
+        let result = call("ADD", &config).json("ADD");
+        web.ping(addresses_of(&result)[0].replace(".2", ".1").as_str());
+        call("CHECK", &with_prev(&config, &result)).success("CHECK");
+        call("DEL", &config).success("DEL");
+        assert_eq!(
+            (web.links(), host.links().iter().filter(|link| !link.starts_with("br")).count()),
+            (vec!["lo".into()], 1)
+        );
+        assert!(!host.sh("nft list ruleset").contains(&addresses_of(&result)[0]));
+        host.sh("ip netns del web");
     }
 }

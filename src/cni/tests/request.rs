@@ -39,7 +39,7 @@ fn an_add_in_full() {
     );
     assert_eq!(request.netns.as_deref(), Some(Path::new("/proc/1/fd/9")));
     assert_eq!(request.path, [Path::new("/opt/cni/bin"), Path::new("/usr/lib/cni")]);
-    assert_eq!(request.args.value("K8S_POD_NAME"), Some("web"));
+    assert_eq!(request.args.unwrap().value("K8S_POD_NAME"), Some("web"));
     assert!(!request.netns_override);
 }
 
@@ -84,7 +84,7 @@ fn what_is_not_used_is_not_looked_at() {
     }
     let mut del = whole("DEL");
     del.insert("CNI_ARGS", "broken".into());
-    assert_eq!(parse(&del).unwrap().args.pairs, []);
+    assert_eq!(parse(&del).unwrap().args.unwrap().pairs, []);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn broken_values_are_named() {
         for args in ["FOO", "A=1;", "A=1=2", "IgnoreUnknown=maybe"] {
             let mut vars = whole(verb);
             vars.insert("CNI_ARGS", args.into());
-            assert!(parse(&vars).unwrap_err().to_string().contains("CNI_ARGS"), "{args}");
+            assert!(parse(&vars).unwrap().args.unwrap_err().to_string().contains("CNI_ARGS"), "{args}");
         }
     }
 }

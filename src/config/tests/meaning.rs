@@ -51,7 +51,7 @@ fn every_key_is_read() {
     assert_eq!(bridge.vlans, Vlans { untagged: Some(100), trunk: vec![20..=31, 40..=40], preserve_default: true });
     assert_eq!(bridge.gateway_link(), "br0.100");
     assert_eq!(bridge.mtu, Some(1400));
-    assert_eq!(native_of(&config).dns.nameservers, ["10.1.0.1", "fe80::1%eth0"]);
+    assert_eq!(native_of(&config).dns.as_ref().unwrap().nameservers, ["10.1.0.1", "fe80::1%eth0"]);
     let ipam = host_local_of(&config);
     let sets: Vec<Vec<String>> =
         ipam.range_sets.iter().map(|set| set.0.iter().map(ToString::to_string).collect()).collect();
@@ -248,4 +248,34 @@ fn unknown_keys_are_reported_with_what_they_may_mean() {
     );
     let stray = json!({ "name": "n", "ipam": { "type": "host-local", "gateway": "10.1.2.9", "ranges": [[{ "subnet": "10.1.2.0/24" }]] } });
     assert_eq!(unknown(&stray), [key("ipam.gateway", None)], "a gateway without its subnet is not read");
+}
+
+/// What is written down wins over what the IPAM says, be it that there are none.
+#[test]
+fn name_servers_of_the_configuration() {
+    let dns = |dns: Value| {
+        native_of(&parse(&json!({ "cniVersion": "1.0.0", "name": "net", "type": "ptp", "dns": dns })).unwrap())
+            .dns
+            .clone()
+    };
+    for none in [json!(null), json!({}), json!({ "domain": "" }), json!({ "search": null })] {
+        assert_eq!(dns(none.clone()), None, "{none}");
+    }
+    for empty in [json!({ "nameservers": [] }), json!({ "search": [] }), json!({ "options": [], "domain": "" })] {
+        assert_eq!(dns(empty.clone()), Some(crate::cni::result::Dns::default()), "{empty}");
+    }
+    assert_eq!(dns(json!({ "domain": "here" })).unwrap().domain, "here");
+}
+
+/// The kernel takes them of IPv6, and cuts them off.
+#[test]
+fn host_bits_of_a_route() {
+    let config = |dst: &str| {
+        json!({
+            "cniVersion": "1.0.0", "name": "net", "type": "ptp",
+            "ipam": { "type": "static", "addresses": [{ "address": "fd00::5/64" }], "routes": [{ "dst": dst }] },
+        })
+    };
+    let parsed = parse(&config("fd01::1/64")).unwrap();
+    assert_eq!(static_of(&parsed).routes[0].dst.to_string(), "fd01::1/64");
 }

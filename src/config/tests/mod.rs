@@ -34,7 +34,7 @@ fn request(verb: Verb) -> Request {
 
 /// An ADD with `CNI_ARGS`.
 fn request_with(args: &str) -> Request {
-    Request { args: CniArgs::parse(args).unwrap(), ..request(Verb::Add) }
+    Request { args: CniArgs::parse(args), ..request(Verb::Add) }
 }
 
 /// `config` parsed for an ADD.

@@ -110,7 +110,7 @@ proptest! {
             *config.pointer_mut(at.get::<String>(&found)).unwrap() = value;
         }
         let mut request = request(verb);
-        request.args = CniArgs::parse(&args).unwrap();
+        request.args = CniArgs::parse(&args);
         let _ = parse_for(&config, &request);
     }
 
