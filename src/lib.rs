@@ -12,6 +12,8 @@
 //!   import no room that touches the host.
 //! - `unsafe` lives in `sys`.
 
+#[cfg(feature = "agent")]
+pub mod agent;
 pub mod apply;
 pub mod cli;
 pub mod cni;

@@ -1,5 +1,6 @@
 //! Commands for people. They return text: the door prints it.
 
+mod agent;
 mod config_file;
 mod demo;
 pub mod doctor;
@@ -51,6 +52,9 @@ Commands for people:
   groundwork overlay status [--config FILE] [--network NAME] [--state-dir DIR] [--json]
         this host's subnet and device, each peer with its entries, what is missing or stale; with
         --config also whether the peers are those of the configuration
+  groundwork agent [--config FILE]
+        the service of an overlay whose engine is etcd: starts groundwork-agent, which is installed
+        beside this binary
   groundwork demo
         two containers from ADD to DEL, in namespaces of its own
   groundwork --version
@@ -69,6 +73,7 @@ enum Command {
     Repair(Attachments),
     Sync { config: PathBuf, plugin: Option<String> },
     Overlay { config: Option<PathBuf>, of: Attachments, json: bool },
+    Agent(Vec<OsString>),
     Demo,
 }
 
@@ -91,6 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Output {
         Ok(Command::Overlay { config, of, json }) => {
             overlay::status(config.as_deref(), of.network.as_deref(), &of.state_dir, json)
         }
+        Ok(Command::Agent(args)) => agent::start(&args),
         Ok(Command::Demo) => demo::run(),
         Err(error) => Output { text: format!("groundwork: {error}\nSee groundwork --help"), status: 2 },
     }
@@ -121,6 +127,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command, lexopt::Error> {
             Long("state-dir") => of.state_dir = PathBuf::from(parser.value()?),
             Long("load") => load = true,
             Long("json") => json = true,
+            Value(value) if name.is_none() && value == "agent" => {
+                return Ok(Command::Agent(parser.raw_args()?.collect()));
+            }
             Value(value) if name.is_none() => name = Some(value.string()?),
             Value(value) if name.as_deref() == Some("overlay") && !asked => {
                 asked = value == "status";

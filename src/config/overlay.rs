@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
+use serde_json::{Map, Value};
 
 use super::{ConfigError, keys::absolute_path};
 use crate::{
@@ -91,6 +92,17 @@ impl Engine {
 }
 
 impl OverlayConfig {
+    /// The overlay that an object describes by the keys that are below `overlay` elsewhere.
+    ///
+    /// # Errors
+    /// As of a whole configuration.
+    pub fn of(overlay: &Map<String, Value>) -> Result<Self, ConfigError> {
+        let whole = Map::from_iter([("overlay".to_owned(), Value::Object(overlay.clone()))]);
+        let root = Object::root(&whole);
+        let config = Self::read(&root, &mut Vec::new())?;
+        config.ok_or_else(|| root.missing("overlay", "the overlay's settings").into())
+    }
+
     /// None without the key.
     pub(super) fn read(root: &Object<'_>, unknown: &mut Vec<UnknownKey>) -> Result<Option<Self>, ConfigError> {
         let Some(object) = root.object("overlay")? else { return Ok(None) };
