@@ -11,6 +11,16 @@ mod net;
 mod changes;
 mod device;
 mod engines;
+#[cfg(feature = "agent")]
+mod etcd;
+#[cfg(feature = "agent")]
+mod etcd_crowd;
+#[cfg(feature = "agent")]
+mod etcd_faults;
+#[cfg(feature = "agent")]
+mod etcd_site;
+#[cfg(feature = "agent")]
+mod etcd_trust;
 mod evpn;
 mod fabric;
 mod page;
