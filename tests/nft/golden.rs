@@ -96,3 +96,12 @@ fn isolation_and_spoofing() {
     let sources = [&[Element::CheckedSources(port)][..], &addresses].concat();
     assert_lists(&owned(&sources), include_str!("golden/sources.nft"));
 }
+
+#[test]
+fn hosts_of_an_overlay() {
+    let vteps = ["192.0.2.1", "2001:db8::1"].map(|vtep| {
+        let element = Element::Vtep { vtep: vtep.parse().unwrap(), port: 4789, vni: 0xff_fffe };
+        Owned { element, owner: "net".into() }
+    });
+    assert_lists(&vteps, include_str!("golden/vteps.nft"));
+}

@@ -54,13 +54,16 @@ static CASES: &[Case] = &[
     case("vlan", "ordinary", MODPROBE, MODPROBE),
     case("ptp", "ordinary", MODPROBE, MODPROBE),
     case("dummy", "ordinary", MODPROBE, MODPROBE),
+    case("overlay", "ordinary", DEFAULT, &[Netlink]),
+    case("overlay", "ordinary", MODPROBE, MODPROBE),
 ];
 
 /// The modules that they need.
-const MODULES: [&str; 17] = [
+const MODULES: [&str; 18] = [
     "bridge",
     "veth",
     "dummy",
+    "vxlan",
     "ifb",
     "nf_tables",
     "nft_chain_nat",

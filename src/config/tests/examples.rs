@@ -65,3 +65,12 @@ fn native_dual_stack() {
     let v6 = "fd10:210:40::1-fd10:210:40:0:ffff:ffff:ffff:ffff fd10:210:40::1";
     assert_eq!(ranges_of(config), ["10.210.40.1-10.210.40.254 10.210.40.1", v6]);
 }
+
+#[test]
+fn overlay() {
+    let [config] = &groundwork_of(include_str!("../../../cni/50-overlay.conflist"))[..] else { panic!() };
+    let Mode::Native(native) = &config.mode else { panic!("{:?}", config.mode) };
+    let overlay = native.overlay.as_ref().unwrap();
+    assert_eq!(overlay.own_subnets(), Some(vec!["10.210.50.0/24".parse().unwrap()]));
+    assert!(native.ip_masq() && bridge_of(config).is_default_gateway);
+}

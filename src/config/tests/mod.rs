@@ -7,6 +7,7 @@ mod exposure;
 mod lenient;
 mod links;
 mod meaning;
+mod overlay;
 mod properties;
 
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 
 export NETCONFPATH CNI_PATH=/usr/lib/cni CAP_ARGS
 mkdir -p /run/netns
+ip link set lo up # an overlay's underlay
 
 # container STEP CASE NETWORK GATEWAY...: from a kernel without modules, through add, check and del, to one without.
 container() {
@@ -30,7 +31,7 @@ container() {
 # What a network keeps when its last container is gone: its bridge, and tables.
 clean() {
     umount /run/netns/web
-    for link in /sys/class/net/gw-*; do ip link delete "${link##*/}"; done
+    for link in /sys/class/net/gw-* /sys/class/net/vxlan.*; do ip link delete "${link##*/}"; done
     [ ! -d /sys/module/nf_tables ] || /usr/sbin/nft flush ruleset
     rm -rf /log/groundwork /run/groundwork /var/lib/cni /container/var
 }
