@@ -131,7 +131,7 @@ impl Coded for ConfigError {
             Self::Version { .. } | Self::VerbTooNew { .. } => code::INCOMPATIBLE_VERSION,
             Self::Arguments(error) => error.code(),
             Self::Argument { .. } | Self::UnknownArguments(_) | Self::NoPath { .. } => code::INVALID_ENVIRONMENT,
-            Self::Unsupported { .. } | Self::NotServed { .. } => code::UNSUPPORTED_FIELD,
+            Self::Condition { .. } | Self::NotServed { .. } => code::UNSUPPORTED_FIELD,
             Self::Conflict { .. } => code::INVALID_CONFIG,
         }
     }

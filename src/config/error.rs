@@ -57,9 +57,13 @@ pub enum ConfigError {
         /// The plugin.
         plugin: String,
     },
-    /// A key asks for what groundwork does not do.
-    #[error("`{path}` is {value}, which groundwork does not support")]
-    Unsupported {
+    /// A condition on host ports that the rules, which are the same for all containers, cannot keep.
+    #[error(
+        "`{path}` is {value}, and of conditions on host ports groundwork keeps [\"-d\", \"ADDRESS,ADDRESS\"] and \
+         [\"!\", \"-d\", \"ADDRESS\"] with addresses of the host: leave it out, and let a firewall drop what is not to come \
+         (what was redirected has `ct status dnat`)"
+    )]
+    Condition {
         /// The key's path.
         path: String,
         /// Its value, as JSON.

@@ -3,11 +3,11 @@
 use std::{net::IpAddr, ops::RangeInclusive};
 
 use super::{
-    ConfigError,
+    ConfigError, Destinations,
     runtime::{Capabilities, RuntimeKeys},
 };
 use crate::{
-    cni::json::{FieldError, Object, UnknownKey, is_blank, shortened},
+    cni::json::{FieldError, Object, UnknownKey, is_blank},
     nft::ruleset::Protocol,
 };
 
@@ -26,6 +26,10 @@ pub struct HostPortsConfig {
     pub snat: bool,
     /// `masqAll`: all connections are.
     pub masq_all: bool,
+    /// `conditionsV4`: which addresses of the host have the ports.
+    pub conditions_v4: Destinations,
+    /// `conditionsV6`.
+    pub conditions_v6: Destinations,
     /// Keys that were given and that have no meaning without iptables.
     pub idle_keys: Vec<&'static str>,
 }
@@ -56,6 +60,8 @@ impl HostPortsConfig {
             mappings,
             snat: root.value("snat").is_none() || root.flag("snat")?,
             masq_all: root.flag("masqAll")?,
+            conditions_v4: Destinations::read(root, "conditionsV4", true)?,
+            conditions_v6: Destinations::read(root, "conditionsV6", false)?,
             idle_keys: idle_keys(root)?,
         };
         let asked = capability || !config.mappings.is_empty() || root.string("type")? == Some(PLUGIN);
@@ -63,13 +69,8 @@ impl HostPortsConfig {
     }
 }
 
-/// What iptables needs and constant rules do not, and what they cannot do.
+/// What iptables needs and constant rules do not.
 fn idle_keys(root: &Object<'_>) -> Result<Vec<&'static str>, ConfigError> {
-    for key in ["conditionsV4", "conditionsV6"] {
-        if let Some(value) = root.value(key).filter(|value| !is_blank(value)) {
-            return Err(ConfigError::Unsupported { path: root.path_of(key), value: shortened(value) });
-        }
-    }
     let idle = ["externalSetMarkChain", "markMasqBit"];
     let given: Vec<_> = idle.into_iter().filter(|key| root.value(key).is_some_and(|value| !is_blank(value))).collect();
     if given.len() == idle.len() {

@@ -16,6 +16,7 @@
 pub mod allow_list;
 pub mod bandwidth;
 pub mod bridge;
+pub mod conditions;
 pub mod delegate;
 mod error;
 pub mod firewall;
@@ -48,6 +49,7 @@ pub use self::{
     allow_list::AllowListError,
     bandwidth::{BandwidthConfig, Limit},
     bridge::BridgeConfig,
+    conditions::Destinations,
     delegate::DelegateConfig,
     error::ConfigError,
     firewall::{FirewallConfig, IngressPolicy},

@@ -8,26 +8,51 @@ use super::{
 };
 use crate::{
     cni::result::IpConfig,
-    config::HostPortsConfig,
+    config::{Destinations, HostPortsConfig},
     nft::ruleset::{Element, Flows, Protocol},
 };
 
 /// What nf_tables has to know: the ports lead to the container's first address of each family, as the reference has it.
 pub(super) fn elements(config: &HostPortsConfig, ips: &[IpConfig]) -> Vec<Element> {
-    let mut elements = Vec::new();
-    for ipv4 in [true, false] {
+    let mut elements: Vec<Element> = Vec::new();
+    for (ipv4, conditions) in [(true, &config.conditions_v4), (false, &config.conditions_v6)] {
         let Some(ip) = ips.iter().find(|ip| ip.address.addr().is_ipv4() == ipv4) else { continue };
-        let ports = config.mappings.iter().filter_map(|mapping| {
-            let to = (ip.address.addr(), mapping.container_port).into();
-            Element::host_port(mapping.host_ip, mapping.protocol, mapping.host_port, to)
-        });
         let before = elements.len();
-        elements.extend(ports);
+        for mapping in &config.mappings {
+            let to = (ip.address.addr(), mapping.container_port).into();
+            let port = Element::host_port(mapping.host_ip, mapping.protocol, mapping.host_port, to);
+            for element in port.into_iter().flat_map(|port| on_condition(port, conditions)) {
+                // Of two that a condition brings together, the first has it.
+                if !elements.iter().any(|earlier| earlier.clashes(&element)) {
+                    elements.push(element);
+                }
+            }
+        }
         if config.snat && elements.len() > before {
             elements.extend(Element::host_port_sources(ip.address, config.masq_all));
         }
     }
     elements
+}
+
+/// The port where a condition lets it be. An address that it leaves out keeps the port by an element of its own, which
+/// goes before that of every address and leads to where the packet goes anyway.
+fn on_condition(port: Element, conditions: &Destinations) -> Vec<Element> {
+    let Element::HostPort { host_ip, protocol, host_port, .. } = port else { return vec![port] };
+    let at = |address: &IpAddr| match port {
+        Element::HostPort { to, .. } => Element::HostPort { host_ip: Some(*address), protocol, host_port, to },
+        other => other,
+    };
+    match (conditions, host_ip) {
+        (Destinations::Only(addresses), None) => addresses.iter().map(at).collect(),
+        (Destinations::Only(addresses), Some(ip)) if !addresses.contains(&ip) => Vec::new(),
+        (Destinations::Except(address), Some(ip)) if *address == ip => Vec::new(),
+        (Destinations::Except(address), None) => {
+            let to = (*address, host_port).into();
+            vec![Element::HostPort { host_ip: Some(*address), protocol, host_port, to }, port]
+        }
+        _ => vec![port],
+    }
 }
 
 /// What else it takes, once the elements are there and the link by which the host reaches the container is: 127.0.0.1
@@ -46,7 +71,7 @@ pub(super) fn steps(config: &HostPortsConfig, elements: &[Element], gateway_link
 /// Whether it is a host port whose flows outlive what they lead to: nothing in UDP tells its end.
 #[must_use]
 pub fn is_udp(element: &Element) -> bool {
-    matches!(element, Element::HostPort { protocol: Protocol::Udp, .. })
+    matches!(element, Element::HostPort { protocol: Protocol::Udp, host_ip, to, .. } if *host_ip != Some(to.ip()))
 }
 
 /// Flows to the port that may have begun before it led to its container. `own` are the host's addresses.

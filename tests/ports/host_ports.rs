@@ -86,6 +86,40 @@ fn one_address_of_the_host_and_no_other() {
     }
 }
 
+/// As users of the reference plugin have them: only some addresses of the host, or all but that of a service of its own.
+#[test]
+fn conditions_on_addresses() {
+    let host = Host::new();
+    let (world, web) = (world(&host), host.sandbox("web"));
+    let before = elements(&host);
+    let mut config = publishing(&network("a"), json!([mapping(8080, 80, "tcp"), mapping(8080, 80, "udp")]));
+    config["conditionsV4"] = json!(["-d", "192.0.2.3/32,127.0.0.1"]);
+    config["conditionsV6"] = json!(["!", "-d", "2001:db8::3"]);
+    let result = web.add(&config);
+    web.check(&config, &result);
+    let (own4, own6) = (at(&address(&result, false), 80), at(&address(&result, true), 80));
+    for reaches in [tcp, udp] {
+        assert_eq!(reaches(&web, &own4, &world, "192.0.2.1:8080"), None);
+        seen(reaches(&web, &own4, &world, "192.0.2.3:8080"), "192.0.2.2");
+    }
+    seen(tcp(&web, &own4, &host, "127.0.0.1:8080"), "10.44.0.1");
+    seen(tcp(&web, &own6, &world, "[2001:db8::1]:8080"), "2001:db8::2");
+    // The host's own service at the address that is left out, as its clients and the host itself reach it.
+    let left_out = "[2001:db8::3]:8080";
+    assert_eq!(tcp(&web, &own6, &world, left_out), None);
+    for reaches in [tcp, udp] {
+        seen(reaches(&host, left_out, &world, left_out), "2001:db8::2");
+    }
+    seen(tcp(&host, left_out, &host, left_out), "2001:db8::3");
+    web.del(&config);
+    let left = elements(&host);
+    assert!(!left.contains("8080") && before.is_empty(), "{left}");
+    let _ = config.as_object_mut().unwrap().insert("conditionsV4".into(), json!(["-s", "192.0.2.0/24"]));
+    let refused = web.verb("ADD", &config).error();
+    assert_eq!(refused["code"], 2, "{refused}");
+    web.del(&config);
+}
+
 #[test]
 fn sources_are_masqueraded_as_asked() {
     let host = Host::new();

@@ -7,7 +7,7 @@ use super::{
     native, native_of, parse, with,
 };
 use crate::{
-    config::{HostPortsConfig, IngressPolicy, Mode, PortMapping},
+    config::{Destinations, HostPortsConfig, IngressPolicy, Mode, PortMapping},
     nft::ruleset::Protocol,
 };
 
@@ -43,6 +43,13 @@ fn keys_of_host_ports_and_firewall() {
             ("/snat", json!("no"), 6, "`snat`"),
             ("/masqAll", json!(1), 6, "`masqAll`"),
             ("/conditionsV4", json!(["-s", "192.0.2.0/24"]), 2, "`conditionsV4` is [\"-s\",\"192.0.2.0/24\"]"),
+            ("/conditionsV4", json!(["!", "-d", "192.0.2.0/24"]), 2, "keeps [\"-d\", \"ADDRESS,ADDRESS\"] and"),
+            ("/conditionsV4", json!(["!", "-d", "192.0.2.1,192.0.2.2"]), 2, "`conditionsV4`"),
+            ("/conditionsV4", json!(["-d", "192.0.2.1", "-i", "eth0"]), 2, "`conditionsV4`"),
+            ("/conditionsV4", json!(["-d", "2001:db8::1"]), 2, "`conditionsV4`"),
+            ("/conditionsV4", json!(["-d", "192.0.2.1,"]), 2, "`conditionsV4`"),
+            ("/conditionsV4", json!(["-m", "set", "--match-set", "allowed", "src"]), 2, "`conditionsV4`"),
+            ("/conditionsV4", json!("-d 192.0.2.1"), 6, "`conditionsV4`"),
             ("/conditionsV6", json!(["-s", "2001:db8::/32"]), 2, "`conditionsV6`"),
             ("/ingressPolicy", json!("closed"), 7, "expected open, same-bridge or isolated"),
         ],
@@ -83,6 +90,23 @@ fn ports_of(config: &Value) -> (bool, HostPortsConfig) {
     let config = parse(config).unwrap();
     let native = native_of(&config);
     (native.link.is_some(), native.host_ports.clone().unwrap())
+}
+
+#[test]
+fn conditions_on_the_hosts_addresses() {
+    let destinations = |keys: Value| {
+        let config = with(&native(), "/type", json!("groundwork"));
+        let config = with(&config, "/runtimeConfig/portMappings", json!([{ "hostPort": 80, "containerPort": 80 }]));
+        let config = with(&with(&config, "/conditionsV4", keys[0].clone()), "/conditionsV6", keys[1].clone());
+        let (_, ports) = ports_of(&config);
+        (ports.conditions_v4, ports.conditions_v6)
+    };
+    let ip = |text: &str| text.parse::<std::net::IpAddr>().unwrap();
+    assert_eq!(destinations(json!([[], null])), (Destinations::Any, Destinations::Any));
+    assert_eq!(
+        destinations(json!([["-d", "192.0.2.1/32,127.0.0.1"], ["!", "--destination", "2001:db8::1/128"]])),
+        (Destinations::Only(vec![ip("192.0.2.1"), ip("127.0.0.1")]), Destinations::Except(ip("2001:db8::1")))
+    );
 }
 
 #[test]

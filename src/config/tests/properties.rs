@@ -128,7 +128,7 @@ proptest! {
             Ok(_) | Err(ConfigError::Version { .. } | ConfigError::PrevResult(_) | ConfigError::Conflict { .. }) => {}
             Err(ConfigError::NoPath { key, .. }) => prop_assert_eq!(key, path),
             Err(ConfigError::NotServed { .. }) => prop_assert_eq!(path, "type"),
-            Err(ConfigError::Unsupported { path: named, .. }) => prop_assert!(named.starts_with(&path)),
+            Err(ConfigError::Condition { path: named, .. }) => prop_assert!(named.starts_with(&path)),
             Err(ConfigError::Field(FieldError { path: named, .. })) => {
                 let same_object = path.rsplit_once('.').is_some_and(|(parent, _)| named.starts_with(parent));
                 let ranges = ["ipam", "runtimeConfig", "args.cni", "mtu"];

@@ -2,7 +2,7 @@
 
 use super::{attach, bridge, ips, network, standing};
 use crate::{
-    config::{FirewallConfig, HostPortsConfig, IngressPolicy, LinkConfig, NativeConfig, PortMapping},
+    config::{Destinations, FirewallConfig, HostPortsConfig, IngressPolicy, LinkConfig, NativeConfig, PortMapping},
     nft::ruleset::{Element, Flow, Protocol},
     plan::{Attach, ObservedHost, PlanError, Script, followers, plan_add, stale},
     rtnl::values::PortFlags,
@@ -21,6 +21,8 @@ fn exposed(link: bool, policy: Option<IngressPolicy>) -> NativeConfig {
             mappings: vec![mapping(None, Protocol::Tcp, 8080), mapping(Some("192.0.2.1"), Protocol::Udp, 53)],
             snat: true,
             masq_all: false,
+            conditions_v4: Destinations::Any,
+            conditions_v6: Destinations::Any,
             idle_keys: Vec::new(),
         }),
         firewall: policy.map(|ingress| FirewallConfig { ingress, admin_chain: "CNI-ADMIN".into() }),
@@ -84,6 +86,33 @@ fn bridge_netfilter_makes_host_ports_need_hairpin() {
         script(&exposed(true, None), &host).iter().any(|line| line.contains("hairpin on"))
     };
     assert!(hairpin(true) && !hairpin(false));
+}
+
+#[test]
+fn conditions_choose_addresses_of_the_host() {
+    let ports = |v4: Destinations| {
+        let mut config = exposed(false, None);
+        let ports = config.host_ports.as_mut().unwrap();
+        (ports.conditions_v4, ports.snat) = (v4, false);
+        ports.mappings.insert(1, PortMapping { host_ip: Some("192.0.2.1".parse().unwrap()), ..ports.mappings[0] });
+        let lines = script(&config, &ObservedHost::default()).into_iter();
+        let elements = lines
+            .filter_map(|line| Some(line.split_once("groundwork hp4")?.1.replace("comment \"net/ctr/eth0\" ", "")));
+        elements.collect::<Vec<_>>()
+    };
+    let ip = |text: &str| text.parse().unwrap();
+    let only = Destinations::Only(vec![ip("192.0.2.1"), ip("192.0.2.3")]);
+    let udp = "ip '{ 192.0.2.1 . udp . 53 : 10.1.0.2 . 80 }'";
+    assert_eq!(
+        ports(only),
+        ["ip '{ 192.0.2.1 . tcp . 8080 : 10.1.0.2 . 80 }'", "ip '{ 192.0.2.3 . tcp . 8080 : 10.1.0.2 . 80 }'", udp]
+    );
+    assert_eq!(ports(Destinations::Only(vec![ip("192.0.2.9")])), ["ip '{ 192.0.2.9 . tcp . 8080 : 10.1.0.2 . 80 }'"]);
+    // What is left out keeps its port.
+    assert_eq!(
+        ports(Destinations::Except(ip("192.0.2.1"))),
+        ["ip '{ 192.0.2.1 . tcp . 8080 : 192.0.2.1 . 8080 }'", " '{ tcp . 8080 : 10.1.0.2 . 80 }'"]
+    );
 }
 
 #[test]
