@@ -2,6 +2,8 @@
 
 mod source;
 
+use std::net::IpAddr;
+
 pub use source::observe_source;
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
     plan::{Expected, ObservedAttachment, ObservedHost, ObservedVrf, PlanError, source_routing::ObservedRouting},
     rtnl::{
         Link, RouteEntry, Rtnl,
-        values::{ADVERTISED, KERNEL, MAIN_TABLE},
+        values::{ADVERTISED, KERNEL, MAIN_TABLE, SourceRule},
     },
     sys::{netns::Sandbox, sysctl},
 };
@@ -102,6 +104,8 @@ pub fn routing(sandbox: &Sandbox, link: Option<&Link>) -> Result<ObservedRouting
             };
             routing.routes.extend(routes.into_iter().filter(by_link));
         }
+        let master = link.map(|link| master_of(&rtnl, link)).transpose()?.flatten();
+        routing.vrf = master.filter(|master| master.kind.as_deref() == Some("vrf")).map(|master| master.name);
         Ok(routing)
     })?
 }
@@ -272,6 +276,10 @@ pub fn observe_vrf(sandbox: &Sandbox, ifname: &str) -> Result<ObservedVrf> {
         let Some(link) = observed.links.iter().find(|link| link.name == ifname) else { return Ok(observed) };
         observed.addresses = addresses_of(&rtnl, link)?;
         observed.routes = routes(&rtnl, true)?;
+        let rules = [rtnl.rules(false)?, rtnl.rules(true)?].concat();
+        let is_own = |source: &IpAddr| observed.addresses.iter().any(|address| address.addr() == *source);
+        observed.rule =
+            rules.into_iter().find_map(|(source, table)| Some(SourceRule { source: source.filter(is_own)?, table }));
         let is_made = |route: &RouteEntry| ![KERNEL, ADVERTISED].contains(&route.protocol);
         observed.routes.retain(|route| route.oif == Some(link.index) && route.table == MAIN_TABLE && is_made(route));
         Ok(observed)

@@ -83,6 +83,7 @@ impl NativeConfig {
         let bandwidth =
             if is_for(bandwidth::PLUGIN) { BandwidthConfig::read(root, requests.keys, unknown)? } else { None };
         let vrf = if is_for(vrf::PLUGIN) { VrfConfig::read(root)? } else { None };
+        refuse_two_tables(vrf.as_ref(), source_routing.as_ref())?;
         let overlay = OverlayConfig::read(root, unknown)?.filter(|_| makes_link);
         if let (Some(_), Some(link)) = (&overlay, &mut link) {
             let LinkConfig::Bridge(bridge) = link else {
@@ -122,6 +123,14 @@ impl NativeConfig {
         }
         Ok(Some(config))
     }
+}
+
+fn refuse_two_tables(vrf: Option<&VrfConfig>, source_routing: Option<&SourceRoutingConfig>) -> Result<(), ConfigError> {
+    if vrf.is_none() || source_routing.is_none() {
+        return Ok(());
+    }
+    let why = "a VRF has a routing table of its own, which is asked before rules by source are";
+    Err(ConfigError::Conflict { first: "vrfname", second: "sbr", why })
 }
 
 /// The plugins that work on a link that an earlier one of the chain made.

@@ -8,8 +8,8 @@ use crate::cni::json::{Object, is_blank, parse_ip};
 /// The reference plugin that does the same.
 pub const PLUGIN: &str = "sbr";
 
-/// Any of them makes groundwork do it.
-const KEYS: &[&str] = &["sbr", "table", "gateways", "addSourceHints"];
+/// Any of them makes groundwork do it, the last unless it is a VRF's.
+const KEYS: [&str; 4] = ["sbr", "gateways", "addSourceHints", "table"];
 
 /// Routing by source address, checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +27,8 @@ impl SourceRoutingConfig {
     /// None when nothing of it is asked for.
     pub(super) fn read(root: &Object<'_>) -> Result<Option<Self>, ConfigError> {
         let is_named = root.string("type")? == Some(PLUGIN);
-        if !is_named && KEYS.iter().all(|key| root.value(key).is_none_or(is_blank)) {
+        let own = if root.value("vrfname").is_some_and(|name| !is_blank(name)) { &KEYS[..3] } else { &KEYS[..] };
+        if !is_named && own.iter().all(|key| root.value(key).is_none_or(is_blank)) {
             return Ok(None);
         }
         root.flag("sbr")?;

@@ -18,7 +18,7 @@ use crate::{
     },
     config::{LinkConfig, NativeConfig},
     nft::ruleset::{Element, LinkName, NoLinkName, Owned, Owner},
-    rtnl::values::{Link, PortFlags, Qdisc},
+    rtnl::values::{Link, PortFlags, Qdisc, SourceRule},
 };
 
 /// Everything an ADD must know that is not in the configuration.
@@ -107,6 +107,18 @@ pub enum PlanError {
     /// There is no address to route by.
     #[error("routing by source needs an address, and the container's link {ifname} has none")]
     NoSource { ifname: String },
+    /// The link's routes are in a VRF's table.
+    #[error(
+        "{ifname} in the container is in VRF {vrf}, whose table is asked before rules by source are: leave out one of \
+         \"vrf\" and \"sbr\""
+    )]
+    InVrf { ifname: String, vrf: String },
+    /// The link's routes are in the table of a rule, where a VRF would not find them.
+    #[error(
+        "{ifname} in the container is routed by source (rule \"{rule}\"), and would have no routes in a VRF: leave out \
+         one of \"sbr\" and \"vrf\""
+    )]
+    Ruled { ifname: String, rule: SourceRule },
     /// There is no link of the host whose traffic could be limited.
     #[error(
         "bandwidth cannot be limited: the container's link {ifname} is no end of a veth pair whose other end is on the host"

@@ -33,6 +33,8 @@ pub struct ObservedRouting {
     pub tables: BTreeSet<u32>,
     /// Routes of the main table by the container's link, when that is there.
     pub routes: Vec<RouteEntry>,
+    /// The VRF in which that is.
+    pub vrf: Option<String>,
 }
 
 /// What was done, so that it can be undone and compared.
@@ -104,6 +106,9 @@ pub(super) fn steps(
 ) -> Result<(), PlanError> {
     if attach.config.link.is_none() && attach.inside.is_none() {
         return Err(PlanError::NoLink { ifname: attach.ifname.into() });
+    }
+    if let Some(vrf) = &observed.vrf {
+        return Err(PlanError::InVrf { ifname: attach.ifname.into(), vrf: vrf.clone() });
     }
     if ips.is_empty() {
         return Err(PlanError::NoSource { ifname: attach.ifname.into() });

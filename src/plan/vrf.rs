@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cni::result::Route,
     config::VrfConfig,
-    rtnl::values::{AddressFlags, Link, LinkKind, RouteEntry},
+    rtnl::values::{AddressFlags, Link, LinkKind, RouteEntry, SourceRule},
 };
 
 /// What a sandbox holds that a VRF has to do with.
@@ -22,6 +22,8 @@ pub struct ObservedVrf {
     pub addresses: Vec<IpNet>,
     /// Its routes in the main table that somebody made.
     pub routes: Vec<RouteEntry>,
+    /// A rule that routes by one of its addresses.
+    pub rule: Option<SourceRule>,
 }
 
 /// The table: of the VRF that is there, as configured, or the first that none has.
@@ -86,6 +88,9 @@ pub(super) fn enslave(
 pub(super) fn steps(attach: &Attach<'_>, config: &VrfConfig, observed: &ObservedVrf) -> Result<Vec<Step>, PlanError> {
     if attach.inside.is_none() {
         return Err(PlanError::NoLink { ifname: attach.ifname.into() });
+    }
+    if let Some(rule) = observed.rule {
+        return Err(PlanError::Ruled { ifname: attach.ifname.into(), rule });
     }
     let table = table(config, observed)?;
     let mut steps = enslave(attach, config, observed, table)?;

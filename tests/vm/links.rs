@@ -53,6 +53,8 @@ fn on(kernel: &'static Kernel) -> Vec<Trial> {
         trial("trunk", trunk),
         trial("vrf_of_a_chain", vrf_of_a_chain),
         trial("vrf_of_ones_own_link", own_vrf),
+        trial("vrf_and_routing_by_source", vrf_and_sbr),
+        trial("status_of_what_capabilities_declare", declared),
         trial("device_of_a_bus", device_of_a_bus),
         trial("device_that_the_kernel_brought_back", lost_device),
     ]
@@ -102,9 +104,19 @@ fn configurations() -> Vec<(&'static str, Value)> {
         ),
         ("inner", network("bridge", "", json!({ "bridge": "br0", "isDefaultGateway": true, "ipam": dual }))),
         ("vrf", json!({ "cniVersion": "1.0.0", "name": "net", "type": "vrf", "vrfname": "blue", "table": 42 })),
+        ("sbr", json!({ "cniVersion": "1.0.0", "name": "net", "type": "sbr" })),
+        ("plain", json!({ "cniVersion": "1.1.0", "name": "net", "type": "bridge" })),
+        (
+            "declaring",
+            json!({ "cniVersion": "1.1.0", "name": "net", "type": "bridge", "capabilities": { "portMappings": true } }),
+        ),
         (
             "own-vrf",
-            network("bridge", "10.5.0.0/24", json!({ "bridge": "br0", "isDefaultGateway": true, "vrfname": "red" })),
+            network(
+                "bridge",
+                "10.5.0.0/24",
+                json!({ "bridge": "br0", "isDefaultGateway": true, "vrfname": "red", "table": 7 }),
+            ),
         ),
         ("nic-by-bus", nic(json!({ "pciBusID": "0000:00:07.0" }))),
         ("nic-by-id", nic(json!({ "runtimeConfig": { "deviceID": "0000:00:07.0" } }))),
@@ -259,6 +271,8 @@ fn ports(report: &Report, step: &str) -> Result<Vec<String>, String> {
 fn check_of_vlans(report: &Report) -> Result<(), String> {
     report.stdout("vlan100/check")?;
     fails(report, "vlan100/opened/check", "expected 100 untagged, found 100 untagged, 200")?;
+    expect(report.stdout("vlan100/repair")?.contains("bridge vlan add dev veth"), "repair tells nothing")?;
+    report.stdout("vlan100/repaired/check")?;
     fails(report, "vlan100/unfiltered/check", "VLAN filtering of bridge br0: expected on, found off")
 }
 
@@ -301,8 +315,31 @@ fn vrf_of_a_chain(report: &Report) -> Result<(), String> {
         report.stdout("vrf/repair")?,
     )?;
     fails(report, "vrf/freed/check", "VRF of eth0 in the container: expected blue, found none")?;
+    expect(report.stdout("vrf/freed/repair")?.contains("ip link set eth0 master blue"), "repair tells nothing")?;
+    report.stdout("vrf/repaired/check")?;
+    report.stdout("vrf/repaired/inner/check")?;
     expect(!report.stdout("vrf/links")?.contains("blue"), "DEL left the VRF")?;
     expect(!report.stdout("vrf/left")?.contains("eth0"), "DEL left the link")
+}
+
+/// Each has its tables, and the other would not look there: refused, whichever comes first.
+fn vrf_and_sbr(report: &Report) -> Result<(), String> {
+    fails(report, "vrf/sbr/add", "eth0 in the container is in VRF blue")?;
+    report.stdout("sbr/add")?;
+    fails(report, "sbr/vrf/add", "eth0 in the container is routed by source (rule \\\"from 10.5.0.")?;
+    report.stdout("sbr/check")?;
+    report.stdout("sbr/del")?;
+    report.stdout("sbr/then-vrf/add").map(drop)
+}
+
+/// This guest has no module of nf_tables.
+fn declared(report: &Report) -> Result<(), String> {
+    report.stdout("status/plain")?;
+    fails(
+        report,
+        "status/declaring",
+        "needed for host ports (\\\"portMappings\\\"), which \\\"capabilities\\\" declares",
+    )
 }
 
 fn own_vrf(report: &Report) -> Result<(), String> {
@@ -310,7 +347,7 @@ fn own_vrf(report: &Report) -> Result<(), String> {
         report.stdout(step)?;
     }
     let state = report.stdout("vrf/own/state")?;
-    expect(state.contains("default via 10.5.0.1 dev eth0 table 1"), state)?;
+    expect(state.contains("default via 10.5.0.1 dev eth0 table 7"), state)?;
     let left = report.stdout("vrf/own/left")?;
     expect(!left.contains("eth0") && !left.contains("red"), left)
 }

@@ -164,6 +164,16 @@ fn a_vrf_of_a_chain_or_of_ones_own_link() {
     let own = parse(&network("groundwork", json!({ "bridge": "br0", "vrfname": "blue" }))).unwrap();
     assert!(native_of(&own).link.is_some() && native_of(&own).vrf.is_some());
     assert_eq!(native_of(&parse(&network("groundwork", json!({ "bridge": "br0" }))).unwrap()).vrf, None);
+    // `table` is the VRF's then; elsewhere it asks for routing by source.
+    let with_table = parse(&network("groundwork", json!({ "bridge": "br0", "vrfname": "blue", "table": 7 }))).unwrap();
+    assert_eq!(native_of(&with_table).vrf.as_ref().unwrap().table, Some(7));
+    assert_eq!(native_of(&with_table).source_routing, None);
+    for key in ["sbr", "addSourceHints"] {
+        let mut both = network("groundwork", json!({ "bridge": "br0", "vrfname": "blue" }));
+        both[key] = json!(true);
+        let error = parse(&both).unwrap_err().to_string();
+        assert!(error.starts_with("`vrfname` and `sbr` exclude each other"), "{error}");
+    }
     each_is_refused(
         &network("vrf", json!({ "vrfname": "blue" })),
         &[

@@ -3,10 +3,10 @@
 use super::{attach, bridge, ips, link, network, standing};
 use crate::{
     config::{BridgeConfig, NativeConfig, VrfConfig},
-    plan::{Attach, ObservedHost, ObservedVrf, PlanError, Script, plan_add, resolve},
+    plan::{Attach, ObservedHost, ObservedVrf, PlanError, Script, plan_add, resolve, source_routing::ObservedRouting},
     rtnl::{
         Link,
-        values::{LinkKind, MAIN_TABLE, RouteEntry, STATIC},
+        values::{LinkKind, MAIN_TABLE, RouteEntry, STATIC, SourceRule},
     },
 };
 
@@ -40,6 +40,7 @@ fn made(others: &[Link]) -> ObservedVrf {
         links: others.iter().cloned().chain([own]).collect(),
         addresses: ["10.1.0.2/24", "fd00::2/64"].map(|address| address.parse().unwrap()).into(),
         routes: vec![route("0.0.0.0/0", Some("10.1.0.1")), route("10.1.0.1/32", None)],
+        rule: None,
     }
 }
 
@@ -83,6 +84,19 @@ fn what_is_in_the_way_of_a_vrf() {
     port.links[1].master = Some(2);
     let taken = PlanError::OtherMaster { ifname: "eth0".into(), master: "red".into() };
     assert_eq!(chained(None, port), Err(taken));
+    let rule = SourceRule { source: "10.1.0.2".parse().unwrap(), table: 100 };
+    let ruled = chained(None, ObservedVrf { rule: Some(rule), ..made(&[]) });
+    assert_eq!(ruled, Err(PlanError::Ruled { ifname: "eth0".into(), rule }));
+}
+
+#[test]
+fn a_vrf_is_in_the_way_of_routing_by_source() {
+    let config = NativeConfig { link: None, source_routing: Some(Default::default()), ..network(&bridge()) };
+    let inside = link("eth0", "veth");
+    let attach = Attach { inside: Some(&inside), ..attach(&config) };
+    let routing = ObservedRouting { vrf: Some("blue".into()), ..ObservedRouting::default() };
+    let refused = plan_add(&attach, &ips(&["10.1.0.2/24"]), &[], &ObservedHost { routing, ..ObservedHost::default() });
+    assert_eq!(refused, Err(PlanError::InVrf { ifname: "eth0".into(), vrf: "blue".into() }));
 }
 
 #[test]

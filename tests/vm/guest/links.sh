@@ -148,6 +148,9 @@ port=$(sed 's/.*\(veth[0-9a-f]*\).*/\1/;q' /tmp/vlan100-web)
 bridge vlan add dev $port vid 200
 check vlan100/opened groundwork vlan100 web
 bridge vlan del dev $port vid 200
+bridge vlan del dev $port vid 100
+section vlan100/repair groundwork repair
+check vlan100/repaired groundwork vlan100 web
 ip link set br0 type bridge vlan_filtering 0
 check vlan100/unfiltered groundwork vlan100 web
 netns trunk
@@ -181,14 +184,34 @@ check vrf/inner groundwork inner web
 section vrf/ping within web ping -I eth0 -c 2 -W 2 10.5.0.1
 section vrf/ping6 within web ping -6 -I eth0 -c 2 -W 2 fd05::1
 section vrf/repair groundwork repair
+configure sbr /tmp/inner-web
+section vrf/sbr/add cni ADD groundwork sbr web
 within web ip link set eth0 nomaster
 check vrf/freed groundwork vrf web
+section vrf/freed/repair groundwork repair
+check vrf/repaired groundwork vrf web
+check vrf/repaired/inner groundwork inner web
 del vrf groundwork vrf web
 section vrf/links within web ip -o link
 add vrf/again groundwork vrf web /tmp/inner-web
 del vrf/again groundwork vrf web
 del vrf/inner groundwork inner web
 left vrf web
+netns web
+add sbr/inner groundwork inner web
+add sbr groundwork sbr web /tmp/inner-web
+configure vrf /tmp/inner-web
+section sbr/vrf/add cni ADD groundwork vrf web
+check sbr groundwork sbr web
+del sbr groundwork sbr web
+add sbr/then-vrf groundwork vrf web /tmp/inner-web
+del sbr/then-vrf groundwork vrf web
+del sbr/inner groundwork inner web
+no_netns web
+for config in plain declaring; do
+    configure $config
+    section status/$config cni STATUS groundwork $config status
+done
 netns web
 add vrf/own groundwork own-vrf web
 section vrf/own/ping within web ping -I eth0 -c 2 -W 2 10.5.0.1
