@@ -78,7 +78,8 @@ fn others_are_left_alone(more: u32) {
         let bind = if to.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
         let (client, server) = (socket(&other, bind), socket(&world, to));
         client.connect(to).unwrap();
-        assert!(arrives(&client, &server));
+        // The first may be lost while neighbours are still looked for.
+        assert!((0..5).any(|_| arrives(&client, &server)), "{to}");
         (client, server)
     });
     // By their numbers, which a flow that begins anew has not.
