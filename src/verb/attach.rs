@@ -54,7 +54,7 @@ pub(super) fn attach(
 }
 
 /// Why an ADD failed, once it was undone, or was not.
-fn undone(cause: Error, undone: Result<()>) -> Error {
+pub(super) fn undone(cause: Error, undone: Result<()>) -> Error {
     match undone {
         Ok(()) => cause,
         Err(left) => Error::NotUndone { cause: Box::new(cause), left: Box::new(left) },
@@ -268,36 +268,43 @@ pub(super) fn open_sandbox(request: &Request) -> Result<Sandbox> {
     Ok(sandbox)
 }
 
-/// Locks the attachment, and undoes what an earlier ADD of it left when that was killed or its sandbox is gone.
+/// Locks the attachment, once what an earlier ADD of it left is undone, when that was killed or its sandbox is gone.
 fn make_room(request: &Request, store: &Store, attachment: &Attachment, rtnl: &Rtnl) -> Result<Lock> {
-    let lock = store.lock(attachment)?;
-    let earlier = match store.read(attachment) {
-        Ok(None) => return Ok(lock),
-        Ok(Some(earlier)) => earlier,
-        Err(store::Error::Garbled { path, .. }) => {
-            tracing::warn!(path = %path.display(), "dropping a damaged record");
-            detach::detach_garbled(store, lock)?;
-            return Ok(store.lock(attachment)?);
+    loop {
+        let lock = store.lock(attachment)?;
+        match store.read(attachment) {
+            Ok(None) => return Ok(lock),
+            Ok(Some(earlier)) if is_complete(&earlier, rtnl)? => {
+                return Err(Error::AlreadyAttached {
+                    network: earlier.network,
+                    container_id: earlier.container_id,
+                    ifname: earlier.ifname,
+                });
+            }
+            Ok(Some(earlier)) => {
+                tracing::warn!(container = request.container_id, "undoing what an earlier ADD of this container left");
+                detach::detach_left(store, lock, &earlier, &request.path)?;
+            }
+            Err(store::Error::Garbled { path, .. }) => {
+                tracing::warn!(path = %path.display(), "dropping a damaged record");
+                detach::detach_garbled(store, lock)?;
+            }
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => return Err(error.into()),
-    };
-    // What a later plugin of the chain did can be done anew; a link cannot. That of a sandbox that is gone may stand
-    // for a moment.
-    let complete = earlier.state == State::Added && !earlier.netns.is_gone();
-    let stands = || match &earlier.host_link {
-        Some(link) => stands(rtnl, link),
-        None => inside::stands(&earlier),
-    };
-    if complete && stands()? {
-        return Err(Error::AlreadyAttached {
-            network: earlier.network,
-            container_id: earlier.container_id,
-            ifname: earlier.ifname,
-        });
+        // The lock went with the record: another ADD may have it by now, and may have passed.
     }
-    tracing::warn!(container = request.container_id, "undoing what an earlier ADD of this container left");
-    detach::detach(store, lock, &earlier, &request.path)?;
-    Ok(store.lock(attachment)?)
+}
+
+/// Whether an ADD passed, and what it made stands. What a later plugin of the chain did can be done anew; a link cannot.
+/// That of a sandbox that is gone may stand for a moment.
+fn is_complete(earlier: &Record, rtnl: &Rtnl) -> Result<bool> {
+    if earlier.state != State::Added || earlier.netns.is_gone() {
+        return Ok(false);
+    }
+    match &earlier.host_link {
+        Some(link) => stands(rtnl, link),
+        None => inside::stands(earlier),
+    }
 }
 
 /// Whether the link of that name is still the one that was made. A veth goes with its sandbox.

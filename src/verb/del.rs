@@ -48,7 +48,7 @@ fn del_recorded(store: &Store, request: &Request, config: &NetworkConfig) -> Res
         Ok(Some(record)) => {
             // Or the reference plugin gave back what we gave, and gave something else since.
             let is_all = config.as_ipam.is_none() || addresses::lost(store, &record)?.is_empty();
-            detach::detach(store, lock, &record, &request.path).map(|()| is_all)
+            detach::detach_left(store, lock, &record, &request.path).map(|()| is_all)
         }
         // Begun and killed before anything was touched, or what it said was lost.
         Ok(None) => detach::detach_garbled(store, lock).map(|()| false),

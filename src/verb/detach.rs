@@ -12,8 +12,8 @@ use crate::{
         ruleset::{Element, Flows, Owner},
     },
     plan,
-    rtnl::{RouteEntry, Rtnl},
-    store::{Lock, Record, Store},
+    rtnl::{Link, RouteEntry, Rtnl},
+    store::{Lock, Record, State, Store},
     sys::netns::Sandbox,
 };
 
@@ -45,6 +45,15 @@ pub(super) fn detach(store: &Store, lock: Lock, record: &Record, path: &[PathBuf
     }
     drop(nft);
     Error::all(errors)
+}
+
+/// As [`detach`], of what another call left. Of one that did not come to its end the last words may be lost, so what bears
+/// the attachment's name goes, too.
+pub(super) fn detach_left(store: &Store, lock: Lock, record: &Record, path: &[PathBuf]) -> Result<()> {
+    if record.state == State::Adding {
+        delete_by_name(store, lock.attachment())?;
+    }
+    detach(store, lock, record, path)
 }
 
 fn delete_elements(record: &Record) -> Result<Option<Nft>> {
@@ -129,7 +138,8 @@ pub(super) fn detach_unrecorded(
     let attachment = request.attachment();
     if native.link.is_some() && stores.is_empty() {
         // Not one record of the network is left, so the state folder itself may have been lost.
-        errors.extend(detach_by_name(&config.name, &attachment).err());
+        errors.extend(delete_link_by_name(&config.name, &attachment).err());
+        errors.extend(delete_elements_by_name(&config.name, &attachment, |_| true).err());
     }
     if native.bandwidth.is_some() {
         errors.extend(limits::delete_unrecorded(&config.name, &attachment, stores).err());
@@ -143,35 +153,48 @@ pub(super) fn detach_unrecorded(
     Error::all(errors)
 }
 
-/// Takes away what bears the attachment's name when its record cannot be read, then the record. Of a later plugin of the
-/// chain, only what such a plugin makes: the rest is not its own.
+/// Takes away what bears the attachment's name when its record cannot be read, then the record.
 pub(super) fn detach_garbled(store: &Store, lock: Lock) -> Result<()> {
-    let attachment = lock.attachment().clone();
-    let plugin = store.plugin();
-    let may_be = |types: &[&str]| plugin.starts_with("groundwork") || types.iter().any(|one| plugin.starts_with(one));
+    let attachment = lock.attachment();
     if store.is_of_links() {
-        detach_by_name(store.network(), &attachment)?;
-        addresses::release_garbled(store, &attachment)?;
-    } else if may_be(&[host_ports::PLUGIN, firewall::PLUGIN]) {
-        delete_elements_by_name(store.network(), &attachment, |element| !element.is_of_link())?;
-    } else if PROGRAMS.contains(&plugin) {
-        addresses::release_garbled(store, &attachment)?;
+        delete_link_by_name(store.network(), attachment)?;
     }
-    if store.is_of_links() || may_be(&[bandwidth::PLUGIN]) {
-        limits::delete_unrecorded(store.network(), &attachment, slice::from_ref(store))?;
+    delete_by_name(store, attachment)?;
+    if store.is_of_links() || PROGRAMS.contains(&store.plugin()) {
+        addresses::release_garbled(store, attachment)?;
     }
     Ok(store.remove(lock)?)
 }
 
-/// Takes away what bears the attachment's name in the kernel: its veth, its elements.
-fn detach_by_name(network: &str, attachment: &Attachment) -> Result<()> {
-    let rtnl = Rtnl::open()?;
-    if let Some(link) = rtnl.link(&plan::name::veth(network, attachment, 0))?
-        && link.kind.as_deref() == Some("veth")
-    {
-        rtnl.delete_link(&link)?;
+/// Takes away elements and limits that bear the attachment's name. Of a later plugin of the chain, only what such a
+/// plugin makes: the rest is not its own.
+fn delete_by_name(store: &Store, attachment: &Attachment) -> Result<()> {
+    let (network, plugin) = (store.network(), store.plugin());
+    let may_be = |types: &[&str]| {
+        let is_one = types.iter().any(|one| plugin.starts_with(one));
+        store.is_of_links() || plugin.starts_with("groundwork") || is_one
+    };
+    if may_be(&[host_ports::PLUGIN, firewall::PLUGIN]) {
+        delete_elements_by_name(network, attachment, |element| store.is_of_links() || !element.is_of_link())?;
     }
-    delete_elements_by_name(network, attachment, |_| true)
+    if may_be(&[bandwidth::PLUGIN]) {
+        limits::delete_unrecorded(network, attachment, slice::from_ref(store))?;
+    }
+    Ok(())
+}
+
+fn delete_link_by_name(network: &str, attachment: &Attachment) -> Result<()> {
+    let rtnl = Rtnl::open()?;
+    match link_by_name(&rtnl, network, attachment)? {
+        Some(link) => Ok(rtnl.delete_link(&link)?),
+        None => Ok(()),
+    }
+}
+
+/// The host's end that bears the attachment's name.
+pub(super) fn link_by_name(rtnl: &Rtnl, network: &str, attachment: &Attachment) -> Result<Option<Link>> {
+    let link = rtnl.link(&plan::name::veth(network, attachment, 0))?;
+    Ok(link.filter(|link| link.kind.as_deref() == Some("veth")))
 }
 
 fn delete_elements_by_name(network: &str, attachment: &Attachment, which: impl Fn(&Element) -> bool) -> Result<()> {

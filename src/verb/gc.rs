@@ -59,9 +59,15 @@ fn collect(
         let collected = match store.read(&attachment) {
             // Without a list only what is provably dead goes.
             Ok(Some(record)) if valid.is_none() && lives(&rtnl, &record) => continue,
-            Ok(Some(record)) => detach::detach(store, lock, &record, &request.path),
+            Ok(Some(record)) => detach::detach_left(store, lock, &record, &request.path),
+            Ok(None) | Err(store::Error::Garbled { .. })
+                if valid.is_none() && detach::link_by_name(&rtnl, store.network(), &attachment)?.is_some() =>
+            {
+                continue;
+            }
             // The first: begun and killed before anything was touched, or what it said was lost.
-            Ok(None) | Err(store::Error::Garbled { .. }) => {
+            damaged @ (Ok(None) | Err(store::Error::Garbled { .. })) => {
+                damaged.err().iter().for_each(|error| tracing::warn!("{error}: going by the attachment's name"));
                 detach::detach_garbled(store, lock).and_then(|()| match native {
                     Some(native) => addresses::release_unrecorded(&attachment, config, native, Some(store)),
                     None => Ok(()),

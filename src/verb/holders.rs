@@ -36,7 +36,7 @@ fn free_in(store: &Store, rtnl: &Rtnl, owner: &Owner, path: &[PathBuf]) -> Resul
             && let Some(record) = store.read(&attachment)?
         {
             tracing::warn!(%owner, "undoing a dead attachment, whose host port is asked for");
-            detach::detach(store, lock, &record, path)?;
+            detach::detach_left(store, lock, &record, path)?;
             freed = true;
         }
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     addresses::{self, Given},
+    attach::undone,
     detach, records,
 };
 use crate::{
@@ -37,35 +38,35 @@ fn lease(request: &Request, config: &NetworkConfig, native: &NativeConfig) -> Re
     let netns = Netns { id: NetnsId::at(&path).unwrap_or(NetnsId::UNKNOWN), path };
     let mut record = Record::intent(&config.name, &attachment, netns, store.boot().clone());
     addresses::announce(config, native, &mut record);
-    store.write(&lock, &record)?;
+    if let Err(cause) = store.write(&lock, &record) {
+        return Err(undone(cause.into(), store.remove(lock).map_err(Error::from)));
+    }
     let obtained = Rtnl::open().map_err(Error::from).and_then(|rtnl| {
         let given = addresses::obtain(request, config, native, &store, &rtnl, &mut record)?;
         record.state = State::Added;
         store.write(&lock, &record)?;
         Ok(given)
     });
-    obtained.map_err(|cause| match detach::detach(&store, lock, &record, &request.path) {
-        Ok(()) => cause,
-        Err(left) => Error::NotUndone { cause: Box::new(cause), left: Box::new(left) },
-    })
+    obtained.map_err(|cause| undone(cause, detach::detach(&store, lock, &record, &request.path)))
 }
 
 /// Locks the attachment. What it holds by an ADD that passed is its until DEL; what is left of another goes.
 fn make_room(request: &Request, store: &Store, attachment: &Attachment) -> Result<Lock> {
-    let lock = store.lock(attachment)?;
-    match store.read(attachment) {
-        Ok(None) => return Ok(lock),
-        Ok(Some(earlier)) => {
-            let addresses = earlier.leases.as_ref().map(|leases| leases.addresses.clone()).unwrap_or_default();
-            if earlier.state == State::Added && addresses::lost(store, &earlier)?.is_empty() {
-                return Err(ipam::reservations::Error::Duplicate { owner: attachment.clone(), addresses }.into());
+    loop {
+        let lock = store.lock(attachment)?;
+        match store.read(attachment) {
+            Ok(None) => return Ok(lock),
+            Ok(Some(earlier)) => {
+                let addresses = earlier.leases.as_ref().map(|leases| leases.addresses.clone()).unwrap_or_default();
+                if earlier.state == State::Added && addresses::lost(store, &earlier)?.is_empty() {
+                    return Err(ipam::reservations::Error::Duplicate { owner: attachment.clone(), addresses }.into());
+                }
+                detach::detach_left(store, lock, &earlier, &request.path)?;
             }
-            detach::detach(store, lock, &earlier, &request.path)?;
+            Err(store::Error::Garbled { .. }) => detach::detach_garbled(store, lock)?,
+            Err(error) => return Err(error.into()),
         }
-        Err(store::Error::Garbled { .. }) => detach::detach_garbled(store, lock)?,
-        Err(error) => return Err(error.into()),
     }
-    Ok(store.lock(attachment)?)
 }
 
 /// Answers CHECK: what the chain's result names is still this attachment's.
