@@ -11,7 +11,11 @@ mod support;
 #[path = "../netns/network.rs"]
 mod network;
 
+mod crowd;
 mod everything;
 mod failing;
 mod killed;
+mod ledger;
+mod power;
+mod random;
 mod strike;
