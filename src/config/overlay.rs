@@ -150,6 +150,12 @@ impl OverlayConfig {
         format!("vxbr.{}", self.vni)
     }
 
+    /// The name of the link by which packets of other hosts' containers come.
+    #[must_use]
+    pub fn device_in(&self) -> String {
+        if self.engine == Engine::Evpn { self.device_bridge() } else { self.device() }
+    }
+
     /// This host's subnets as far as the configuration itself tells them: those that it names, or the network's first
     /// ones where there is one host so far.
     #[must_use]

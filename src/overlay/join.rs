@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{Engine, IpamConfig, LinkConfig, NativeConfig, OverlayConfig, Underlay},
     nft::Nft,
-    rtnl::{Rtnl, values::LinkKind},
+    rtnl::{Link, Rtnl, values::LinkKind},
     store::{self, Store, lock::lock_file},
     sys::sysctl,
 };
@@ -49,6 +49,8 @@ pub struct Census {
     pub review: Review,
     /// The device that follows.
     pub device: Device,
+    /// The link of its name.
+    pub link: Option<Link>,
 }
 
 /// This host's part of an overlay, found out and not made yet.
@@ -76,7 +78,7 @@ impl Part {
             Engine::None => Ok(Self { file: alone(config, rtnl)?, census: None }),
             Engine::Static | Engine::Evpn => {
                 let (census, unknown) = census(network, config, rtnl)?;
-                census.device.course(rtnl.link(&census.device.name)?.as_ref())?;
+                census.device.course(census.link.as_ref())?;
                 let own = &census.own;
                 let file = host_file(config, own.subnets.clone(), census.device.mtu, Some(own));
                 Ok(Self { file, census: Some((census, unknown)) })
@@ -89,10 +91,9 @@ impl Part {
     /// # Errors
     /// The kernel cannot be asked.
     pub fn script(&self, network: &str, rtnl: &Rtnl) -> Result<String, Error> {
-        let Some((Census { review, device, .. }, _)) = &self.census else { return Ok(String::new()) };
+        let Some((Census { review, device, link, .. }, _)) = &self.census else { return Ok(String::new()) };
         if self.file.engine == Engine::Evpn {
-            let is_there = rtnl.link(&device.name)?.is_some();
-            return Ok(if is_there { String::new() } else { format!("{device}\n") });
+            return Ok(if link.is_some() { String::new() } else { format!("{device}\n") });
         }
         let observed = Nft::existing()?.map(|mut nft| reconcile::observe(rtnl, &mut nft, device)).transpose()?;
         let todo = Todo::new(network, device, &review.accepted, &observed.unwrap_or_default())?;
@@ -158,7 +159,8 @@ fn settle_kernel(
 /// # Errors
 /// [`Error`]: this host itself is not known.
 pub fn census(network: &str, config: &OverlayConfig, rtnl: &Rtnl) -> Result<(Census, Option<String>), Error> {
-    let present = match rtnl.link(&config.device())?.and_then(|link| link.detail) {
+    let link = rtnl.link(&config.device())?;
+    let present = match link.as_ref().and_then(|link| link.detail) {
         Some(LinkKind::Vxlan { local, .. }) => local,
         _ => None,
     };
@@ -179,7 +181,7 @@ pub fn census(network: &str, config: &OverlayConfig, rtnl: &Rtnl) -> Result<(Cen
     refused.append(&mut review.refused);
     review.refused = refused;
     let device = Device::of(network, config, &own, carrier.inner_mtu(config.mtu)?);
-    Ok((Census { carrier, own, review, device }, unknown))
+    Ok((Census { carrier, own, review, device, link }, unknown))
 }
 
 /// This host, by a record of its name, else of its address, else by the configuration alone; and the other records.

@@ -18,6 +18,11 @@ pub(super) fn elements(
     ips: &[IpConfig],
 ) -> Result<Vec<Element>, PlanError> {
     let mut elements: Vec<_> = ips.iter().map(|ip| Element::Forwarded(ip.address.addr())).collect();
+    if let Some(overlay) = &attach.config.overlay {
+        // From the other hosts' containers: by the device, which takes frames from those hosts only.
+        let device = LinkName::new(&overlay.device_in())?;
+        elements.extend(ips.iter().map(|ip| Element::ForwardedVia(device, ip.address.addr())));
+    }
     if config.ingress == IngressPolicy::Open {
         return Ok(elements);
     }

@@ -98,6 +98,13 @@ fn isolation_and_spoofing() {
 }
 
 #[test]
+fn forwarding_via_a_link() {
+    let link = LinkName::new("vxlan.1").unwrap();
+    let elements = ["10.22.0.5", "fd00:22::5"].map(|ip| Element::ForwardedVia(link, ip.parse().unwrap()));
+    assert_lists(&owned(&elements), include_str!("golden/forwarding_via.nft"));
+}
+
+#[test]
 fn hosts_of_an_overlay() {
     let vteps = ["192.0.2.1", "2001:db8::1"].map(|vtep| {
         let element = Element::Vtep { vtep: vtep.parse().unwrap(), port: 4789, vni: 0xff_fffe };

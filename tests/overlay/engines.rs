@@ -146,3 +146,28 @@ fn the_agents_file_is_all_that_engine_etcd_asks_of_the_plugin() {
     host.sh("rm -r /run/groundwork/pods/overlay.json");
     web.del(&config);
 }
+
+/// As on a host that has Docker, too: what no rule of the other firewall accepts is dropped where it is forwarded.
+#[test]
+fn a_firewall_that_drops_is_passed_by_peers_alone() {
+    let fabric = Fabric::new(&["a", "b", "stranger"], false);
+    fabric.write_peers(&fabric.records()[..2]);
+    let drops = "nft add table inet other
+                 nft add chain inet other forward '{ type filter hook forward priority filter; policy drop; }'";
+    let pods = ["a", "b"].map(|name| {
+        let mut config = fabric.config(name);
+        config["ingressPolicy"] = "open".into();
+        fabric.host(name).sh(drops);
+        fabric.pod_by(name, "web", &config)
+    });
+    pods[0].assert_reaches(&pods[1]);
+    pods[1].assert_seen_by(&pods[0]);
+    // Who routes to a container by the underlay is no peer.
+    let stranger = fabric.host("stranger");
+    stranger.sh(&format!("ip route add 10.244.1.0/24 via {}", fabric.vtep("a")));
+    let to = format!("{}:80", pods[0].address(false));
+    assert_eq!(tcp(&pods[0].sandbox, &to, stranger, &to), None);
+    // It is the overlay's own rule that lets peers through.
+    fabric.host("a").sh("nft flush chain inet groundwork forwarding_via4");
+    assert_eq!(tcp(&pods[0].sandbox, &to, &pods[1].sandbox, &to), None);
+}

@@ -166,10 +166,6 @@ pub(super) fn forwarding(family: Family) -> Chain {
     /// `NF_CT_STATE_*` of established and related connections.
     const GOING_ON: u32 = 1 << 1 | 1 << 2;
     let (set, ip) = (format!("fwd{family}"), family.nft_header());
-    let mark = || {
-        let mark = [X::Meta { key: Meta::Mark, to: 0 }, X::Raise { register: 0, bits: MARK }];
-        mark.into_iter().chain([X::Mark { from: 0 }])
-    };
     let rule = |conditions: String, own: X, connection: Option<(Connection, u32)>| {
         let bits = connection.into_iter().flat_map(|(key, bits)| {
             let mask = bits.to_ne_bytes().into();
@@ -187,6 +183,22 @@ pub(super) fn forwarding(family: Family) -> Chain {
         rule(format!("{ip} daddr @{set} ct status dnat"), to(), Some((Connection::Status, REDIRECTED))),
     ];
     Chain { name: format!("forwarding{family}"), hook: hook("filter", FORWARD, ("mangle", -150)), rules }
+}
+
+/// Marks a packet, for [`super::gate`].
+fn mark() -> [X; 3] {
+    [X::Meta { key: Meta::Mark, to: 0 }, X::Raise { register: 0, bits: MARK }, X::Mark { from: 0 }]
+}
+
+/// What comes to containers by a link of which we know who is behind it: marked, too.
+pub(super) fn forwarding_via(family: Family) -> Chain {
+    const REGISTERS: u8 = 4; // of a link's name
+    let (set, ip) = (format!("fwdvia{family}"), family.nft_header());
+    let known = [X::Meta { key: Meta::InName, to: 0 }, destination(family, REGISTERS), X::In(set.clone())];
+    let text = format!("iifname . {ip} daddr @{set} meta mark set meta mark | 0x{MARK:08x}");
+    let rule = Rule { text, expressions: of_family(family).into_iter().chain(known).chain(mark()).collect() };
+    let name = format!("forwarding_via{family}");
+    Chain { name, hook: hook("filter", FORWARD, ("mangle", -150)), rules: vec![rule] }
 }
 
 /// Nothing goes from one isolated bridge to another, nor, unless it is said to, through one to itself.

@@ -74,6 +74,8 @@ pub enum Element {
     /// Other programs' firewalls are to let through what this container sends, the answers to it, and what comes to it by
     /// a host port.
     Forwarded(IpAddr),
+    /// They are to let through, too, what comes to this container by this link.
+    ForwardedVia(LinkName, IpAddr),
     /// Nothing goes from other isolated bridges to this one, nor through this one to itself. Shared by its network.
     IsolatedBridge(LinkName),
     /// Except through this one to itself. Shared by its network.
@@ -162,6 +164,7 @@ impl Element {
             Self::HostPort { to, .. } => Part::HostPorts(Family::of(to.ip())),
             Self::HostPortSource { to, from } => Part::HostPortSources(Family::of(*to), from.prefix_len()),
             Self::Forwarded(ip) => Part::Forwarding(Family::of(*ip)),
+            Self::ForwardedVia(_, ip) => Part::ForwardingVia(Family::of(*ip)),
             Self::IsolatedBridge(_) | Self::SameBridge(_) => Part::Isolation,
             Self::CheckedLink(_) | Self::LinkAddress(..) => Part::Spoofing,
             Self::CheckedSources(_) | Self::LinkSource(..) => Part::Sources,
@@ -179,6 +182,7 @@ impl Element {
             Self::HostPort { host_ip: Some(_), to, .. } => format!("hp{}ip", Family::of(to.ip())),
             Self::HostPortSource { to, from } => format!("snat{}_{}", Family::of(*to), from.prefix_len()),
             Self::Forwarded(ip) => format!("fwd{}", Family::of(*ip)),
+            Self::ForwardedVia(_, ip) => format!("fwdvia{}", Family::of(*ip)),
             Self::IsolatedBridge(_) => "isolated".into(),
             Self::SameBridge(_) => "same_bridge".into(),
             Self::CheckedLink(_) => "spoof".into(),
@@ -205,7 +209,7 @@ impl Element {
             Self::IsolatedBridge(link) | Self::CheckedLink(link) | Self::CheckedSources(link) => link.0.into(),
             Self::SameBridge(link) => [link.0, link.0].concat(),
             Self::LinkAddress(link, mac) => [&link.0[..], &mac.0, &[0; 2]].concat(),
-            Self::LinkSource(link, ip) => [link.0.to_vec(), octets(*ip)].concat(),
+            Self::LinkSource(link, ip) | Self::ForwardedVia(link, ip) => [link.0.to_vec(), octets(*ip)].concat(),
         }
     }
 
@@ -226,6 +230,10 @@ impl Element {
         let element = match (set, name) {
             ("hp4" | "hp4ip" | "hp6" | "hp6ip", _) => decode_host_port(key, value?)?,
             ("fwd4" | "fwd6", _) => Self::Forwarded(address(key)?),
+            ("fwdvia4" | "fwdvia6", _) => {
+                let (link, ip) = key.split_at_checked(16)?;
+                Self::ForwardedVia(LinkName::read(link)?, address(ip)?)
+            }
             ("isolated", _) => Self::IsolatedBridge(LinkName::read(key)?),
             ("same_bridge", _) => Self::SameBridge(LinkName::read(half?.0)?),
             ("spoof", _) => Self::CheckedLink(LinkName::read(key)?),
@@ -276,7 +284,7 @@ impl fmt::Display for Element {
             }
             Self::SameBridge(link) => write!(f, "\"{link}\" . \"{link}\""),
             Self::LinkAddress(link, mac) => write!(f, "\"{link}\" . {mac}"),
-            Self::LinkSource(link, ip) => write!(f, "\"{link}\" . {ip}"),
+            Self::LinkSource(link, ip) | Self::ForwardedVia(link, ip) => write!(f, "\"{link}\" . {ip}"),
         }
     }
 }

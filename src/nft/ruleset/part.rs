@@ -21,6 +21,8 @@ pub enum Part {
     HostPortSources(Family, u8),
     /// Containers that other programs' firewalls are to let through.
     Forwarding(Family),
+    /// Containers that they are to let through to whoever comes by a link of ours.
+    ForwardingVia(Family),
     /// Bridges whose containers cannot reach each other's.
     Isolation,
     /// Containers that can send from their own hardware address only.
@@ -114,6 +116,7 @@ impl Part {
                 vec![set(format!("snat{family}_{len}"), &[family.kind(), family.kind()])]
             }
             Self::Forwarding(family) => vec![set(format!("fwd{family}"), &[family.kind()])],
+            Self::ForwardingVia(family) => vec![set(format!("fwdvia{family}"), &[Kind::LinkName, family.kind()])],
             Self::Isolation => vec![
                 set("isolated".into(), &[Kind::LinkName]),
                 set("same_bridge".into(), &[Kind::LinkName, Kind::LinkName]),
@@ -137,6 +140,7 @@ impl Part {
             Self::HostPorts(family) => chains::host_ports(family),
             Self::HostPortSources(family, len) => vec![chains::host_port_sources(family, len)],
             Self::Forwarding(family) => vec![chains::forwarding(family)],
+            Self::ForwardingVia(family) => vec![chains::forwarding_via(family)],
             Self::Isolation => vec![chains::isolation()],
             Self::Spoofing => vec![chains::spoofing()],
             Self::Sources => vec![chains::sources()],
@@ -152,6 +156,7 @@ impl Part {
             Self::HostPorts(family) => chains::host_port_names(family),
             Self::HostPortSources(family, len) => vec![format!("snat{family}_{len}")],
             Self::Forwarding(family) => vec![format!("forwarding{family}")],
+            Self::ForwardingVia(family) => vec![format!("forwarding_via{family}")],
             Self::Isolation => vec!["isolation".into()],
             Self::Spoofing => vec!["spoofing".into()],
             Self::Sources => vec!["sources".into()],

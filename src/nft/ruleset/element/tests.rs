@@ -6,6 +6,8 @@ fn every_kind() -> Vec<Element> {
         let address: IpNet = address.parse().unwrap();
         all.extend(Element::masquerade(address));
         all.push(Element::Forwarded(address.addr()));
+        all.push(Element::ForwardedVia(LinkName::new("vxlan.1").unwrap(), address.addr()));
+        all.push(Element::Vtep { vtep: address.addr(), port: 4789, vni: 0xff_ffff });
         all.extend(Element::host_port_sources(address, false));
         all.extend(Element::host_port_sources(address, true));
         for (host_ip, protocol) in [("0.0.0.0", Protocol::Tcp), ("::", Protocol::Udp), ("192.0.2.1", Protocol::Sctp)] {
