@@ -4,7 +4,6 @@
 //! about passively; for the rest the lists of modules say whether the function may be asked without loading anything.
 //! A list alone never proves a function that can be asked.
 
-mod channel;
 mod link;
 mod nft;
 mod traffic;
@@ -20,14 +19,17 @@ use std::{
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use nix::errno::Errno;
 
-use self::{channel::Channel, nft::Part};
+use self::nft::Part;
 use super::{
     feature::{self, Feature, FeatureRef, NftFamily, Probe},
     modules::{ModuleState, Modules},
 };
 use crate::{
     nft::ruleset::TABLE,
-    sys::{filesystem, netlink::Refusal},
+    sys::{
+        filesystem,
+        netlink::{Channel, Refusal},
+    },
 };
 
 /// The module that answers what a table holds.

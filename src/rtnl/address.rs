@@ -3,9 +3,14 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags as Flags, AddressHeaderFlags, AddressMessage};
+use netlink_packet_core::Parseable;
+use netlink_packet_route::{
+    AddressFamily,
+    address::{AddressAttribute, AddressFlags as Flags, AddressHeaderFlags, AddressMessage},
+};
+use nix::libc::{RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR};
 
-use super::{Error, Link, Rtnl, values::AddressFlags};
+use super::{Error, Link, NEW, Rtnl, values::AddressFlags};
 
 /// An IPv6 address that duplicate address detection has not cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +27,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn addresses(&self, link: &Link) -> Result<Vec<IpNet>, Error> {
-        let mut request = self.handle.address().get();
-        request.message_mut().header.index = link.index;
-        let messages = self.collect(request.execute(), || format!("ip addr show dev {}", link.name))?;
+        let messages = self.address_messages(link.index, || format!("ip addr show dev {}", link.name))?;
         Ok(messages.iter().filter(|one| one.header.index == link.index).filter_map(address_of).collect())
     }
 
@@ -33,9 +36,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn unsettled_addresses(&self, link: &Link) -> Result<Vec<Unsettled>, Error> {
-        let mut request = self.handle.address().get();
-        request.message_mut().header.index = link.index;
-        let messages = self.collect(request.execute(), || format!("ip addr show dev {} tentative", link.name))?;
+        let messages = self.address_messages(link.index, || format!("ip addr show dev {} tentative", link.name))?;
         let unsettled = |message: &AddressMessage| {
             let flags = message.header.flags;
             let duplicate = flags.contains(AddressHeaderFlags::Dadfailed);
@@ -50,7 +51,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn all_addresses(&self) -> Result<Vec<IpAddr>, Error> {
-        let messages = self.collect(self.handle.address().get().execute(), || "ip addr show".into())?;
+        let messages = self.address_messages(0, || "ip addr show".into())?;
         Ok(messages.iter().filter_map(address_of).map(|address| address.addr()).collect())
     }
 
@@ -59,7 +60,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn link_of(&self, address: IpAddr) -> Result<Option<u32>, Error> {
-        let messages = self.collect(self.handle.address().get().execute(), || "ip addr show".into())?;
+        let messages = self.address_messages(0, || "ip addr show".into())?;
         let has_it = |one: &&AddressMessage| address_of(one).is_some_and(|net| net.addr() == address);
         Ok(messages.iter().find(has_it).map(|one| one.header.index))
     }
@@ -69,14 +70,19 @@ impl Rtnl {
     /// # Errors
     /// EEXIST when the link has it already; any other refusal.
     pub fn add_address(&self, link: &Link, address: IpNet, flags: AddressFlags) -> Result<(), Error> {
-        let mut request = self.handle.address().add(link.index, address.addr(), address.prefix_len());
+        let mut message = message(link, address);
+        if let IpNet::V4(net) = address
+            && net.prefix_len() < 31
+        {
+            message.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
+        }
         let mut bits = Flags::empty();
         bits.set(Flags::Nodad, flags.nodad && matches!(address, IpNet::V6(_)));
         bits.set(Flags::Noprefixroute, flags.no_prefix_route);
         if !bits.is_empty() {
-            request.message_mut().attributes.push(AddressAttribute::Flags(bits));
+            message.attributes.push(AddressAttribute::Flags(bits));
         }
-        self.run(request.execute(), || format!("ip addr add {address} dev {}", link.name))
+        self.run((RTM_NEWADDR, message), NEW, || format!("ip addr add {address} dev {}", link.name))
     }
 
     /// Removes an address.
@@ -84,17 +90,27 @@ impl Rtnl {
     /// # Errors
     /// EADDRNOTAVAIL when the link does not have it; any other refusal.
     pub fn delete_address(&self, link: &Link, address: IpNet) -> Result<(), Error> {
-        let mut message = AddressMessage::default();
-        message.header.family = match address {
-            IpNet::V4(_) => netlink_packet_route::AddressFamily::Inet,
-            IpNet::V6(_) => netlink_packet_route::AddressFamily::Inet6,
-        };
-        message.header.index = link.index;
-        message.header.prefix_len = address.prefix_len();
-        message.attributes.push(AddressAttribute::Local(address.addr()));
-        message.attributes.push(AddressAttribute::Address(address.addr()));
-        self.run(self.handle.address().del(message).execute(), || format!("ip addr del {address} dev {}", link.name))
+        self.run((RTM_DELADDR, message(link, address)), 0, || format!("ip addr del {address} dev {}", link.name))
     }
+
+    /// Those of one link, or of all (0).
+    fn address_messages(&self, index: u32, doing: impl Fn() -> String) -> Result<Vec<AddressMessage>, Error> {
+        let mut asked = AddressMessage::default();
+        asked.header.index = index;
+        self.list((RTM_GETADDR, asked), AddressMessage::parse, doing)
+    }
+}
+
+fn message(link: &Link, address: IpNet) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = match address {
+        IpNet::V4(_) => AddressFamily::Inet,
+        IpNet::V6(_) => AddressFamily::Inet6,
+    };
+    message.header.index = link.index;
+    message.header.prefix_len = address.prefix_len();
+    message.attributes = vec![AddressAttribute::Address(address.addr()), AddressAttribute::Local(address.addr())];
+    message
 }
 
 fn address_of(message: &AddressMessage) -> Option<IpNet> {

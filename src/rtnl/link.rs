@@ -2,14 +2,13 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags,
-    LinkInfo, LinkMessage,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
-use rtnetlink::{LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use nix::libc::{RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK};
 
-use super::{Error, Link, LinkSettings, PortFlags, Rtnl, absent, single};
+use super::{Error, Link, LinkSettings, NEW, PortFlags, Rtnl, absent, reading};
 use crate::cni::mac::Mac;
 
 /// A veth pair to make: one end here, the other here too or born in a sandbox.
@@ -35,10 +34,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal but ENODEV.
     pub fn link(&self, name: &str) -> Result<Option<Link>, Error> {
-        let mut request = self.handle.link().get().match_name(name);
-        request.message_mut().attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let answers = absent(self.collect(request.execute(), || format!("ip link show {name}")))?;
-        Ok(answers.and_then(|links| links.into_iter().next()).map(Link::from))
+        self.find_link(about(0, vec![self::name(name)]), || format!("ip link show {name}"))
     }
 
     /// The link of that index, if there is one.
@@ -46,10 +42,12 @@ impl Rtnl {
     /// # Errors
     /// Any refusal but ENODEV.
     pub fn link_at(&self, index: u32) -> Result<Option<Link>, Error> {
-        let mut request = self.handle.link().get().match_index(index);
-        request.message_mut().attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let answers = absent(self.collect(request.execute(), || format!("ip link show (link {index})")))?;
-        Ok(answers.and_then(|links| links.into_iter().next()).map(Link::from))
+        self.find_link(about(index, Vec::new()), || format!("ip link show (link {index})"))
+    }
+
+    fn find_link(&self, mut asked: LinkMessage, doing: impl Fn() -> String) -> Result<Option<Link>, Error> {
+        asked.attributes.push(without_statistics());
+        absent(self.find((RTM_GETLINK, asked), reading::link, doing))
     }
 
     /// Every link of the namespace.
@@ -57,10 +55,8 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn links(&self) -> Result<Vec<Link>, Error> {
-        let mut request = self.handle.link().get();
-        request.message_mut().attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let links = self.collect(request.execute(), || "ip link show".into())?;
-        Ok(links.into_iter().map(Link::from).collect())
+        let asked = about(0, vec![without_statistics()]);
+        self.list((RTM_GETLINK, asked), reading::link, || "ip link show".into())
     }
 
     /// Makes a bridge, its hardware address pinned so that no port changes it.
@@ -68,14 +64,10 @@ impl Rtnl {
     /// # Errors
     /// EEXIST when the name is taken; any other refusal.
     pub fn create_bridge(&self, name: &str, mac: Mac, mtu: Option<u32>, vlan_filtering: bool) -> Result<(), Error> {
-        let mut bridge = LinkBridge::new(name).down().address(mac.0.to_vec());
-        if let Some(mtu) = mtu {
-            bridge = bridge.mtu(mtu);
-        }
-        if vlan_filtering {
-            bridge = bridge.set_info_data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
-        }
-        self.run(self.handle.link().add(bridge.build()).execute(), || format!("ip link add {name} type bridge"))
+        let filtering = vlan_filtering.then(|| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
+        let mut attributes = vec![self::name(name), address(mac), kind(InfoKind::Bridge, filtering)];
+        attributes.extend(mtu.map(LinkAttribute::Mtu));
+        self.run((RTM_NEWLINK, about(0, attributes)), NEW, || format!("ip link add {name} type bridge"))
     }
 
     /// Makes a veth pair in one request, the host's end up.
@@ -83,23 +75,14 @@ impl Rtnl {
     /// # Errors
     /// EEXIST when either name is taken; any other refusal.
     pub fn create_veth(&self, pair: &VethPair<'_>, sandbox: Option<BorrowedFd<'_>>) -> Result<(), Error> {
-        let mut peer = LinkMessageBuilder::<LinkUnspec>::new().name(pair.peer).address(pair.peer_mac.0.to_vec());
-        if let Some(sandbox) = sandbox {
-            peer = peer.setns_by_fd(sandbox.as_raw_fd());
-        }
-        let mut host = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
-            .name(pair.host)
-            .address(pair.host_mac.0.to_vec())
-            .up();
-        if let Some(mtu) = pair.mtu {
-            peer = peer.mtu(mtu);
-            host = host.mtu(mtu);
-        }
-        if let Some(master) = pair.master {
-            host = host.controller(master);
-        }
-        let host = host.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())));
-        self.run(self.handle.link().add(host.build()).execute(), || {
+        let mut peer = vec![name(pair.peer), address(pair.peer_mac)];
+        peer.extend(sandbox.map(|sandbox| LinkAttribute::NetNsFd(sandbox.as_raw_fd())));
+        peer.extend(pair.mtu.map(LinkAttribute::Mtu));
+        let mut host = vec![name(pair.host), address(pair.host_mac)];
+        host.extend(pair.mtu.map(LinkAttribute::Mtu));
+        host.extend(pair.master.map(LinkAttribute::Controller));
+        host.push(kind(InfoKind::Veth, Some(InfoData::Veth(InfoVeth::Peer(about(0, peer))))));
+        self.run((RTM_NEWLINK, flag(about(0, host), LinkFlags::Up, true)), NEW, || {
             let netns = if sandbox.is_some() { " netns SANDBOX" } else { "" };
             format!("ip link add {} type veth peer name {}{netns}", pair.host, pair.peer)
         })
@@ -110,8 +93,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn set_up(&self, link: &Link) -> Result<(), Error> {
-        let message = LinkUnspec::new_with_index(link.index).up().build();
-        self.run(self.handle.link().set(message).execute(), || format!("ip link set {} up", link.name))
+        self.switch(link, LinkFlags::Up, true, "up")
     }
 
     /// Sets a link down.
@@ -119,8 +101,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn set_down(&self, link: &Link) -> Result<(), Error> {
-        let message = LinkUnspec::new_with_index(link.index).down().build();
-        self.run(self.handle.link().set(message).execute(), || format!("ip link set {} down", link.name))
+        self.switch(link, LinkFlags::Up, false, "down")
     }
 
     /// Turns promiscuous mode on or off.
@@ -128,9 +109,12 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn set_promisc(&self, link: &Link, on: bool) -> Result<(), Error> {
-        let message = LinkUnspec::new_with_index(link.index).promiscuous(on).build();
-        let word = if on { "on" } else { "off" };
-        self.run(self.handle.link().set(message).execute(), || format!("ip link set {} promisc {word}", link.name))
+        self.switch(link, LinkFlags::Promisc, on, if on { "promisc on" } else { "promisc off" })
+    }
+
+    fn switch(&self, link: &Link, what: LinkFlags, on: bool, words: &str) -> Result<(), Error> {
+        let message = flag(about(link.index, Vec::new()), what, on);
+        self.run((RTM_SETLINK, message), 0, || format!("ip link set {} {words}", link.name))
     }
 
     /// Changes settings of a link, all or none of them.
@@ -138,23 +122,14 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn change(&self, link: &Link, settings: &LinkSettings) -> Result<(), Error> {
-        let mut message = LinkUnspec::new_with_index(link.index);
-        if let Some(mac) = settings.mac {
-            message = message.address(mac.0.to_vec());
+        let mut attributes: Vec<_> = settings.mac.map(address).into_iter().collect();
+        attributes.extend(settings.mtu.map(LinkAttribute::Mtu));
+        attributes.extend(settings.tx_queue_len.map(LinkAttribute::TxQueueLen));
+        let mut message = about(link.index, attributes);
+        for (what, on) in [(LinkFlags::Promisc, settings.promisc), (LinkFlags::Allmulti, settings.all_multicast)] {
+            message = on.map_or(message.clone(), |on| flag(message, what, on));
         }
-        if let Some(mtu) = settings.mtu {
-            message = message.mtu(mtu);
-        }
-        if let Some(on) = settings.promisc {
-            message = message.promiscuous(on);
-        }
-        if let Some(on) = settings.all_multicast {
-            message = message.allmulticast(on);
-        }
-        if let Some(length) = settings.tx_queue_len {
-            message = message.txqueuelen(length);
-        }
-        self.run(self.handle.link().set(message.build()).execute(), || format!("ip link set {} {settings}", link.name))
+        self.run((RTM_SETLINK, message), 0, || format!("ip link set {} {settings}", link.name))
     }
 
     /// Makes an ifb, up: it sends what is redirected to it back to where it was, later.
@@ -162,12 +137,9 @@ impl Rtnl {
     /// # Errors
     /// EEXIST when the name is taken; any other refusal.
     pub fn create_ifb(&self, name: &str, mac: Mac, mtu: u32) -> Result<(), Error> {
-        let ifb = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Ifb)
-            .name(name)
-            .address(mac.0.to_vec())
-            .mtu(mtu)
-            .up();
-        self.run(self.handle.link().add(ifb.build()).execute(), || format!("ip link add {name} type ifb"))
+        let attributes = vec![self::name(name), address(mac), LinkAttribute::Mtu(mtu), kind(InfoKind::Ifb, None)];
+        let message = flag(about(0, attributes), LinkFlags::Up, true);
+        self.run((RTM_NEWLINK, message), NEW, || format!("ip link add {name} type ifb"))
     }
 
     /// Changes the settings of a bridge's port, named.
@@ -175,14 +147,12 @@ impl Rtnl {
     /// # Errors
     /// ENODEV when it is gone; any other refusal.
     pub fn set_port(&self, name: &str, flags: PortFlags) -> Result<(), Error> {
-        let message = LinkBridgePort::new(0)
-            .name(name)
-            .append_info_data(InfoBridgePort::HairpinMode(flags.hairpin))
-            .append_info_data(InfoBridgePort::Isolated(flags.isolated))
-            .build();
+        let settings = vec![InfoBridgePort::HairpinMode(flags.hairpin), InfoBridgePort::Isolated(flags.isolated)];
+        let port =
+            vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(InfoPortData::BridgePort(settings))];
+        let message = about(0, vec![self::name(name), LinkAttribute::LinkInfo(port)]);
         // RTM_SETLINK ignores a port's settings; RTM_NEWLINK without NLM_F_CREATE changes them.
-        let request = self.handle.link().add(message).set_flags(NLM_F_REQUEST | NLM_F_ACK);
-        self.run(request.execute(), || format!("ip link set {name} type bridge_slave {flags}"))
+        self.run((RTM_NEWLINK, message), 0, || format!("ip link set {name} type bridge_slave {flags}"))
     }
 
     /// Deletes a link; for a veth, both ends. Gone already is success.
@@ -190,58 +160,40 @@ impl Rtnl {
     /// # Errors
     /// Any refusal but ENODEV.
     pub fn delete_link(&self, link: &Link) -> Result<(), Error> {
-        let request = self.handle.link().del(link.index);
-        absent(self.run(request.execute(), || format!("ip link del {}", link.name))).map(drop)
+        let message = about(link.index, Vec::new());
+        absent(self.run((RTM_DELLINK, message), 0, || format!("ip link del {}", link.name))).map(drop)
     }
 }
 
-impl From<LinkMessage> for Link {
-    fn from(message: LinkMessage) -> Self {
-        let mut link = Self {
-            index: message.header.index,
-            up: message.header.flags.contains(LinkFlags::Up),
-            promisc: message.header.flags.contains(LinkFlags::Promisc),
-            all_multicast: message.header.flags.contains(LinkFlags::Allmulti),
-            ..Self::default()
-        };
-        for attribute in message.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => link.name = name,
-                LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(Mac),
-                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-                LinkAttribute::TxQueueLen(length) => link.tx_queue_len = length,
-                LinkAttribute::Controller(index) => link.master = Some(index),
-                LinkAttribute::Link(index) => link.peer = Some(index),
-                LinkAttribute::IfAlias(alias) => link.alias = Some(alias).filter(|alias| !alias.is_empty()),
-                LinkAttribute::LinkInfo(parts) => describe(&mut link, parts),
-                _ => {}
-            }
-        }
-        link
-    }
+/// A message about the link of an index; 0 is for one that its name tells.
+pub(super) fn about(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = attributes;
+    message
 }
 
-fn describe(link: &mut Link, parts: Vec<LinkInfo>) {
-    for part in parts {
-        match part {
-            LinkInfo::Kind(kind) => link.kind = Some(kind.to_string()),
-            LinkInfo::Data(InfoData::Bridge(settings)) => {
-                for setting in settings {
-                    match setting {
-                        InfoBridge::VlanFiltering(on) => link.vlan_filtering = on,
-                        InfoBridge::VlanDefaultPvid(vlan) => link.default_vlan = vlan,
-                        _ => {}
-                    }
-                }
-            }
-            LinkInfo::Data(data) => link.detail = single::detail(&data),
-            LinkInfo::PortData(InfoPortData::BridgePort(settings)) => {
-                link.port = Some(PortFlags {
-                    hairpin: settings.iter().any(|one| matches!(one, InfoBridgePort::HairpinMode(true))),
-                    isolated: settings.iter().any(|one| matches!(one, InfoBridgePort::Isolated(true))),
-                });
-            }
-            _ => {}
-        }
-    }
+/// Has a flag set, or cleared.
+pub(super) fn flag(mut message: LinkMessage, flag: LinkFlags, on: bool) -> LinkMessage {
+    message.header.flags.set(flag, on);
+    message.header.change_mask |= flag;
+    message
+}
+
+/// What kind of link it is, with its settings.
+pub(super) fn kind(kind: InfoKind, settings: Option<InfoData>) -> LinkAttribute {
+    LinkAttribute::LinkInfo([LinkInfo::Kind(kind)].into_iter().chain(settings.map(LinkInfo::Data)).collect())
+}
+
+pub(super) fn name(name: &str) -> LinkAttribute {
+    LinkAttribute::IfName(name.into())
+}
+
+pub(super) fn address(mac: Mac) -> LinkAttribute {
+    LinkAttribute::Address(mac.0.into())
+}
+
+/// Statistics are not asked for: they are most of a link.
+fn without_statistics() -> LinkAttribute {
+    LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
 }

@@ -1,31 +1,32 @@
-//! Links, addresses and routes over rtnetlink: thin, one file per kernel object, blocking for its callers.
+//! Links, addresses and routes over rtnetlink: thin, one file per kernel object.
 
 mod address;
 mod link;
 mod neighbour;
 mod qdisc;
+mod reading;
 mod route;
 mod rule;
 mod single;
-mod socket;
 pub mod values;
 mod vlan;
 
-use std::{future::Future, io};
+use std::{cell::RefCell, io};
 
-use futures_util::{Stream, StreamExt};
-use netlink_sys::AsyncSocket;
+use netlink_packet_core::{DecodeError, Emitable, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
-use tokio::task::JoinHandle;
 
-use self::socket::Failure;
 pub use self::{
     address::Unsettled,
     link::VethPair,
     single::{Move, NewLink},
     values::{AddressFlags, Link, LinkSettings, PortFlags, RouteEntry, Shaper},
 };
-use crate::sys::netlink::{Refusal, extend_acks};
+use crate::sys::netlink::{Channel, Refusal, Routed};
+
+/// To make what is not there yet.
+const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
 /// What rtnetlink refused, and what was being tried.
 #[derive(Debug, thiserror::Error)]
@@ -69,73 +70,62 @@ impl Error {
             Self::Broken { .. } | Self::Garbled { .. } => None,
         }
     }
-
-    fn from_request(doing: String, error: rtnetlink::Error) -> Self {
-        if let rtnetlink::Error::NetlinkError(message) = &error
-            && let Some(refusal) = Refusal::of(message)
-        {
-            return Self::Refused { doing, refusal };
-        }
-        Self::Garbled { doing, problem: error.to_string() }
-    }
 }
 
 /// A rtnetlink socket of the network namespace in which it was opened, wherever it is used later.
-pub struct Rtnl {
-    runtime: tokio::runtime::Runtime,
-    handle: rtnetlink::Handle,
-    failure: Failure,
-    connection: JoinHandle<()>,
-}
+pub struct Rtnl(RefCell<Channel>);
 
 impl Rtnl {
     /// Opens a socket in the calling thread's network namespace.
     ///
     /// # Errors
-    /// [`Error::Open`] with the errno of `socket(2)`, `bind(2)` or `epoll_create(2)`.
+    /// [`Error::Open`] with the errno of `socket(2)` or `setsockopt(2)`.
     pub fn open() -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(Error::Open)?;
-        let guard = runtime.enter();
-        let (mut connection, handle, _) =
-            rtnetlink::new_connection_with_socket::<socket::Socket>().map_err(Error::Open)?;
-        let failure = connection.socket_mut().failure();
-        let socket = connection.socket_mut().socket_mut();
-        socket.set_netlink_get_strict_chk(true).and_then(|()| extend_acks(socket)).map_err(Error::Open)?;
-        drop(guard);
-        let connection = runtime.spawn(connection);
-        Ok(Self { runtime, handle, failure, connection })
+        let channel = Channel::open(NETLINK_ROUTE).and_then(Channel::check_strictly);
+        Ok(Self(RefCell::new(channel.map_err(|errno| Error::Open(errno.into()))?)))
     }
 
-    fn run<T>(
+    /// Has the kernel do something.
+    fn run<M: Emitable>(
         &self,
-        request: impl Future<Output = Result<T, rtnetlink::Error>>,
+        (kind, message): (u16, M),
+        flags: u16,
         doing: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
+        let done = self.0.borrow_mut().ask(Routed(kind, message), flags);
+        done.map_err(|refusal| self.failed(refusal, doing()))
+    }
+
+    /// Asks for one object.
+    fn find<M: Emitable, T>(
+        &self,
+        (kind, message): (u16, M),
+        read: fn(&[u8]) -> Result<T, DecodeError>,
+        doing: impl Fn() -> String,
     ) -> Result<T, Error> {
-        let answered = self.runtime.block_on(request);
-        // A request whose connection ends before the kernel's answer came passes for one that is done.
-        match (self.failure.errno(), self.connection.is_finished()) {
-            (Some(errno), _) => Err(Error::Broken { doing: doing(), errno }),
-            (None, true) => {
-                Err(Error::Garbled { doing: doing(), problem: "the kernel's answer cannot be read".into() })
-            }
-            (None, false) => answered.map_err(|error| Error::from_request(doing(), error)),
-        }
+        let found = self.0.borrow_mut().object(Routed(kind, message), read);
+        let found = found.map_err(|refusal| self.failed(refusal, doing()))?;
+        found.map_err(|error| Error::Garbled { doing: doing(), problem: error.to_string() })
     }
 
-    fn collect<T>(
+    /// Asks for all objects.
+    fn list<M: Emitable, T>(
         &self,
-        answers: impl Stream<Item = Result<T, rtnetlink::Error>>,
-        doing: impl FnOnce() -> String,
+        (kind, message): (u16, M),
+        read: fn(&[u8]) -> Result<T, DecodeError>,
+        doing: impl Fn() -> String,
     ) -> Result<Vec<T>, Error> {
-        let all = async {
-            let mut answers = std::pin::pin!(answers);
-            let mut all = Vec::new();
-            while let Some(answer) = answers.next().await {
-                all.push(answer?);
-            }
-            Ok(all)
-        };
-        self.run(all, doing)
+        let answers = self.0.borrow_mut().dump(Routed(kind, message), read);
+        let answers = answers.map_err(|refusal| self.failed(refusal, doing()))?;
+        let all: Result<_, _> = answers.into_iter().collect();
+        all.map_err(|error| Error::Garbled { doing: doing(), problem: error.to_string() })
+    }
+
+    fn failed(&self, refusal: Refusal, doing: String) -> Error {
+        match self.0.borrow().broken() {
+            Some(errno) => Error::Broken { doing, errno },
+            None => Error::Refused { doing, refusal },
+        }
     }
 }
 

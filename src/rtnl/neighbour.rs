@@ -2,14 +2,21 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, Parseable};
 use netlink_packet_route::{
     AddressFamily,
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState},
 };
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    libc::{RTM_DELNEIGH, RTM_GETNEIGH, RTM_NEWNEIGH},
+};
 
 use super::{Error, Link, Rtnl};
 use crate::cni::mac::Mac;
+
+/// To make what is not there yet, and to change what is.
+const PUT: u16 = NLM_F_CREATE | NLM_F_REPLACE;
 
 impl Rtnl {
     /// The permanent neighbours on a link, of one family.
@@ -17,10 +24,11 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn neighbours(&self, link: &Link, ipv6: bool) -> Result<Vec<(IpAddr, Mac)>, Error> {
-        let family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
-        let mut request = self.handle.neighbours().get().set_address_family(family);
-        request.message_mut().attributes.push(NeighbourAttribute::IfIndex(link.index));
-        let messages = self.collect(request.execute(), || format!("ip neigh show dev {}", link.name))?;
+        let mut asked = NeighbourMessage::default();
+        asked.header.family = family(ipv6);
+        asked.attributes.push(NeighbourAttribute::IfIndex(link.index));
+        let doing = || format!("ip neigh show dev {}", link.name);
+        let messages = self.list((RTM_GETNEIGH, asked), NeighbourMessage::parse, doing)?;
         Ok(messages.iter().filter(|one| is_permanent(one, link)).filter_map(told).collect())
     }
 
@@ -29,9 +37,9 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn forwardings(&self, link: &Link) -> Result<Vec<(Mac, IpAddr)>, Error> {
-        let mut request = self.handle.neighbours().get().set_address_family(AddressFamily::Bridge);
-        request.message_mut().header.ifindex = link.index;
-        let messages = self.collect(request.execute(), || format!("bridge fdb show dev {}", link.name))?;
+        let doing = || format!("bridge fdb show dev {}", link.name);
+        let asked = about(link, AddressFamily::Bridge, Vec::new());
+        let messages = self.list((RTM_GETNEIGH, asked), NeighbourMessage::parse, doing)?;
         let own = messages.iter().filter(|one| is_permanent(one, link));
         Ok(own.filter_map(told).map(|(vtep, mac)| (mac, vtep)).collect())
     }
@@ -41,9 +49,16 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn put_neighbour(&self, link: &Link, ip: IpAddr, mac: Mac, protocol: u8) -> Result<(), Error> {
-        let mut request = self.handle.neighbours().add(link.index, ip).link_layer_address(&mac.0).replace();
-        request.message_mut().attributes.push(NeighbourAttribute::Protocol(protocol.into()));
-        self.run(request.execute(), || format!("ip neigh replace {ip} lladdr {mac} dev {} nud permanent", link.name))
+        let attributes = vec![
+            NeighbourAttribute::Destination(destination(ip)),
+            NeighbourAttribute::LinkLayerAddress(mac.0.into()),
+            NeighbourAttribute::Protocol(protocol.into()),
+        ];
+        let mut message = about(link, family(ip.is_ipv6()), attributes);
+        message.header.state = NeighbourState::Permanent;
+        self.run((RTM_NEWNEIGH, message), PUT, || {
+            format!("ip neigh replace {ip} lladdr {mac} dev {} nud permanent", link.name)
+        })
     }
 
     /// Deletes a neighbour; gone already is success.
@@ -51,12 +66,8 @@ impl Rtnl {
     /// # Errors
     /// Any refusal but ENOENT.
     pub fn delete_neighbour(&self, link: &Link, ip: IpAddr) -> Result<(), Error> {
-        let mut message = NeighbourMessage::default();
-        message.header.family = if ip.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
-        message.header.ifindex = link.index;
-        message.attributes.push(NeighbourAttribute::Destination(destination(ip)));
-        let request = self.handle.neighbours().del(message);
-        gone(self.run(request.execute(), || format!("ip neigh del {ip} dev {}", link.name)))
+        let message = about(link, family(ip.is_ipv6()), vec![NeighbourAttribute::Destination(destination(ip))]);
+        gone(self.run((RTM_DELNEIGH, message), 0, || format!("ip neigh del {ip} dev {}", link.name)))
     }
 
     /// Lets a vxlan device send what is for a hardware address to a VTEP.
@@ -64,9 +75,16 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn put_forwarding(&self, link: &Link, mac: Mac, vtep: IpAddr) -> Result<(), Error> {
-        let request = self.handle.neighbours().add_bridge(link.index, &mac.0).destination(vtep);
-        let request = request.flags(NeighbourFlags::Own).replace();
-        self.run(request.execute(), || format!("bridge fdb replace {mac} dev {} dst {vtep} self permanent", link.name))
+        let attributes = vec![
+            NeighbourAttribute::LinkLayerAddress(mac.0.into()),
+            NeighbourAttribute::Destination(destination(vtep)),
+        ];
+        let mut message = about(link, AddressFamily::Bridge, attributes);
+        message.header.state = NeighbourState::Permanent;
+        message.header.flags = NeighbourFlags::Own;
+        self.run((RTM_NEWNEIGH, message), PUT, || {
+            format!("bridge fdb replace {mac} dev {} dst {vtep} self permanent", link.name)
+        })
     }
 
     /// Deletes an entry of a vxlan device's forwarding database; gone already is success.
@@ -74,14 +92,23 @@ impl Rtnl {
     /// # Errors
     /// Any refusal but ENOENT.
     pub fn delete_forwarding(&self, link: &Link, mac: Mac) -> Result<(), Error> {
-        let mut message = NeighbourMessage::default();
-        message.header.family = AddressFamily::Bridge;
-        message.header.ifindex = link.index;
+        let address = NeighbourAttribute::LinkLayerAddress(mac.0.into());
+        let mut message = about(link, AddressFamily::Bridge, vec![address]);
         message.header.flags = NeighbourFlags::Own;
-        message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
-        let request = self.handle.neighbours().del(message);
-        gone(self.run(request.execute(), || format!("bridge fdb del {mac} dev {} self", link.name)))
+        gone(self.run((RTM_DELNEIGH, message), 0, || format!("bridge fdb del {mac} dev {} self", link.name)))
     }
+}
+
+fn about(link: &Link, family: AddressFamily, attributes: Vec<NeighbourAttribute>) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family;
+    message.header.ifindex = link.index;
+    message.attributes = attributes;
+    message
+}
+
+const fn family(ipv6: bool) -> AddressFamily {
+    if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet }
 }
 
 fn destination(ip: IpAddr) -> NeighbourAddress {

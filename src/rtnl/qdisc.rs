@@ -1,19 +1,17 @@
 //! Queueing disciplines: what a link sends is shaped, what it receives is redirected to where it can be.
 
-use futures_util::StreamExt;
-use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, Nla, NlasIterator,
+use netlink_packet_core::{DefaultNla, Nla, NlasIterator, Parseable};
+use netlink_packet_route::tc::{
+    TcAction, TcActionAttribute, TcActionMirror, TcActionMirrorOption, TcActionOption, TcActionType, TcAttribute,
+    TcFilterU32, TcFilterU32Option, TcHandle, TcMessage, TcMirror, TcMirrorActionType, TcOption, TcU32Key,
+    TcU32Selector, TcU32SelectorFlags,
 };
-use netlink_packet_route::{
-    RouteNetlinkMessage,
-    tc::{
-        TcActionAttribute, TcActionMirrorOption, TcActionOption, TcAttribute, TcFilterU32Option, TcHandle, TcMessage,
-        TcOption,
-    },
+use nix::{
+    errno::Errno,
+    libc::{RTM_DELQDISC, RTM_GETQDISC, RTM_GETTFILTER, RTM_NEWQDISC, RTM_NEWTFILTER},
 };
-use nix::errno::Errno;
 
-use super::{Error, Link, Rtnl, Shaper, values::Qdisc};
+use super::{Error, Link, NEW, Rtnl, Shaper, values::Qdisc};
 
 const TBF: &str = "tbf";
 const INGRESS: &str = "ingress";
@@ -45,7 +43,7 @@ impl Rtnl {
         message.header.parent = TcHandle::ROOT;
         message.header.handle = SHAPER;
         message.attributes = vec![TcAttribute::Kind(TBF.into()), TcAttribute::Options(options(shaper))];
-        self.add_qdisc(message, || format!("tc qdisc add dev {} root handle 1: {shaper}", link.name))
+        self.run((RTM_NEWQDISC, message), NEW, || format!("tc qdisc add dev {} root handle 1: {shaper}", link.name))
     }
 
     /// Redirects all that a link receives to another, which sends it back later.
@@ -57,17 +55,14 @@ impl Rtnl {
         message.header.parent = TcHandle::INGRESS;
         message.header.handle = REDIRECTION;
         message.attributes = vec![TcAttribute::Kind(INGRESS.into())];
-        self.add_qdisc(message, || format!("tc qdisc add dev {} ingress", link.name))?;
+        self.run((RTM_NEWQDISC, message), NEW, || format!("tc qdisc add dev {} ingress", link.name))?;
         let doing = || {
             format!(
                 "tc filter add dev {} parent ffff: u32 match u8 0 0 action mirred egress redirect dev {}",
                 link.name, to.name
             )
         };
-        let filter = self.handle.traffic_filter(link.index.cast_signed()).add();
-        let filter = filter.parent(REDIRECTION.into()).priority(1).protocol(ETH_P_ALL);
-        let filter = filter.redirect(to.index).map_err(|error| Error::from_request(doing(), error))?;
-        self.run(filter.execute(), doing)
+        self.run((RTM_NEWTFILTER, redirection(link, to)), NEW, doing)
     }
 
     /// The shaper of what a link sends, if it has one at its root.
@@ -87,8 +82,10 @@ impl Rtnl {
         if !self.qdiscs(link)?.iter().any(|message| kind(message) == Some(INGRESS)) {
             return Ok(false);
         }
-        let filters = self.handle.traffic_filter(link.index.cast_signed()).get().ingress().execute();
-        let filters = self.collect(filters, || format!("tc filter show dev {} ingress", link.name))?;
+        let mut asked = TcMessage::with_index(link.index.cast_signed());
+        asked.header.parent = TcHandle { major: u16::MAX, minor: TcHandle::MIN_INGRESS };
+        let doing = || format!("tc filter show dev {} ingress", link.name);
+        let filters = self.list((RTM_GETTFILTER, asked), TcMessage::parse, doing)?;
         Ok(filters.iter().any(|filter| destination(filter) == Some(to.index)))
     }
 
@@ -122,12 +119,11 @@ impl Rtnl {
     }
 
     fn delete_qdisc(&self, link: &Link, kind: &str, parent: TcHandle, handle: TcHandle) -> Result<(), Error> {
-        let mut request = self.handle.qdisc().del(link.index.cast_signed());
-        let message = request.message_mut();
+        let mut message = TcMessage::with_index(link.index.cast_signed());
         message.header.parent = parent;
         message.header.handle = handle;
         message.attributes.push(TcAttribute::Kind(kind.into()));
-        match self.run(request.execute(), || format!("tc qdisc del dev {} {kind}", link.name)) {
+        match self.run((RTM_DELQDISC, message), 0, || format!("tc qdisc del dev {} {kind}", link.name)) {
             // Not there, or of another kind or handle.
             Err(error) if matches!(error.errno(), Some(Errno::ENOENT | Errno::ENODEV | Errno::EINVAL)) => Ok(()),
             done => done,
@@ -136,26 +132,36 @@ impl Rtnl {
 
     fn qdiscs(&self, link: &Link) -> Result<Vec<TcMessage>, Error> {
         let index = link.index.cast_signed();
-        let all = self
-            .collect(self.handle.qdisc().get().index(index).execute(), || format!("tc qdisc show dev {}", link.name))?;
+        let doing = || format!("tc qdisc show dev {}", link.name);
+        let all = self.list((RTM_GETQDISC, TcMessage::with_index(index)), TcMessage::parse, doing)?;
         Ok(all.into_iter().filter(|message| message.header.index == index).collect())
     }
+}
 
-    fn add_qdisc(&self, message: TcMessage, doing: impl FnOnce() -> String) -> Result<(), Error> {
-        let mut request = NetlinkMessage::from(RouteNetlinkMessage::NewQueueDiscipline(message));
-        request.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
-        let mut handle = self.handle.clone();
-        let added = async move {
-            let mut answers = handle.request(request)?;
-            while let Some(answer) = answers.next().await {
-                if let NetlinkPayload::Error(error) = answer.payload {
-                    return Err(rtnetlink::Error::NetlinkError(error));
-                }
-            }
-            Ok(())
-        };
-        self.run(added, doing)
-    }
+/// A filter that lets no packet of what a link receives pass, and redirects it.
+fn redirection(link: &Link, to: &Link) -> TcMessage {
+    let mut selector = TcU32Selector::default();
+    selector.flags = TcU32SelectorFlags::Terminal;
+    selector.nkeys = 1;
+    selector.keys = vec![TcU32Key::default()];
+    let mut redirect = TcMirror::default();
+    redirect.generic.action = TcActionType::Stolen;
+    redirect.eaction = TcMirrorActionType::EgressRedir;
+    redirect.ifindex = to.index;
+    let mut action = TcAction::default();
+    action.attributes = vec![
+        TcActionAttribute::Kind(TcActionMirror::KIND.into()),
+        TcActionAttribute::Options(vec![TcActionOption::Mirror(TcActionMirrorOption::Parms(redirect))]),
+    ];
+    let options = [TcFilterU32Option::Selector(selector), TcFilterU32Option::Action(vec![action])];
+    let mut message = TcMessage::with_index(link.index.cast_signed());
+    message.header.parent = REDIRECTION;
+    message.header.info = TcHandle { major: 1, minor: ETH_P_ALL }.into(); // priority, protocol
+    message.attributes = vec![
+        TcAttribute::Kind(TcFilterU32::KIND.into()),
+        TcAttribute::Options(options.into_iter().map(TcOption::U32).collect()),
+    ];
+    message
 }
 
 fn kind(message: &TcMessage) -> Option<&str> {

@@ -3,14 +3,17 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE, Parseable};
 use netlink_packet_route::{
     AddressFamily,
     route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteScope, RouteType},
 };
-use nix::errno::Errno;
-use rtnetlink::RouteMessageBuilder;
+use nix::{
+    errno::Errno,
+    libc::{RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE},
+};
 
-use super::{Error, Link, RouteEntry, Rtnl, values::MAIN_TABLE};
+use super::{Error, Link, NEW, RouteEntry, Rtnl, values::MAIN_TABLE};
 
 impl Rtnl {
     /// Adds a route.
@@ -18,7 +21,7 @@ impl Rtnl {
     /// # Errors
     /// EEXIST, ENETUNREACH (the next hop is on no link), any other refusal.
     pub fn add_route(&self, route: &RouteEntry) -> Result<(), Error> {
-        self.run(self.handle.route().add(message(route)).execute(), || {
+        self.run((RTM_NEWROUTE, message(route)), NEW, || {
             let via = route.gw.map(|gw| format!(" via {gw}")).unwrap_or_default();
             format!("ip route add {}{via}", route.dst)
         })
@@ -29,8 +32,8 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn replace_route(&self, route: &RouteEntry) -> Result<(), Error> {
-        let request = self.handle.route().add(message(route)).replace();
-        self.run(request.execute(), || format!("ip route replace {}", route.dst))
+        let doing = || format!("ip route replace {}", route.dst);
+        self.run((RTM_NEWROUTE, message(route)), NLM_F_CREATE | NLM_F_REPLACE, doing)
     }
 
     /// Adds a route in place of the one with its destination and metric; its next hop counts as being on the link,
@@ -41,7 +44,7 @@ impl Rtnl {
     pub fn replace_onlink_route(&self, route: &RouteEntry) -> Result<(), Error> {
         let mut message = message(route);
         message.header.flags |= RouteFlags::Onlink;
-        self.run(self.handle.route().add(message).replace().execute(), || {
+        self.run((RTM_NEWROUTE, message), NLM_F_CREATE | NLM_F_REPLACE, || {
             let via = route.gw.map(|gw| format!(" via {gw}")).unwrap_or_default();
             format!("ip route replace {}{via} onlink", route.dst)
         })
@@ -58,7 +61,7 @@ impl Rtnl {
         request.attributes.push(RouteAttribute::Oif(link.index));
         request.attributes.push(RouteAttribute::Table(MAIN_TABLE));
         let doing = || format!("ip route show dev {} proto {protocol}", link.name);
-        let messages = self.collect(self.handle.route().get(request).execute(), doing)?;
+        let messages = self.list((RTM_GETROUTE, request), RouteMessage::parse, doing)?;
         let unicast = messages.into_iter().filter(|one| one.header.kind == RouteType::Unicast).filter_map(entry);
         Ok(unicast.filter(|route| route.oif == Some(link.index) && route.protocol == protocol).collect())
     }
@@ -68,7 +71,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal but ESRCH.
     pub fn delete_route(&self, route: &RouteEntry) -> Result<(), Error> {
-        match self.run(self.handle.route().del(message(route)).execute(), || format!("ip route del {}", route.dst)) {
+        match self.run((RTM_DELROUTE, message(route)), 0, || format!("ip route del {}", route.dst)) {
             Err(error) if error.errno() == Some(Errno::ESRCH) => Ok(()),
             done => done,
         }
@@ -82,18 +85,25 @@ impl Rtnl {
         let mut request = RouteMessage::default();
         request.header.address_family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
         let flag = if ipv6 { "-6" } else { "-4" };
-        let messages =
-            self.collect(self.handle.route().get(request).execute(), || format!("ip {flag} route show table all"))?;
+        let doing = || format!("ip {flag} route show table all");
+        let messages = self.list((RTM_GETROUTE, request), RouteMessage::parse, doing)?;
         Ok(messages.into_iter().filter(|one| one.header.kind == RouteType::Unicast).filter_map(entry).collect())
     }
 }
 
 fn message(route: &RouteEntry) -> RouteMessage {
-    let builder = RouteMessageBuilder::<IpAddr>::new().table_id(route.table);
-    let mut message = match builder.destination_prefix(route.dst.network(), route.dst.prefix_len()) {
-        Ok(builder) => builder.build(),
-        Err(_) => RouteMessage::default(),
+    let mut message = RouteMessage::default();
+    message.header.address_family = match route.dst {
+        IpNet::V4(_) => AddressFamily::Inet,
+        IpNet::V6(_) => AddressFamily::Inet6,
     };
+    message.header.kind = RouteType::Unicast;
+    message.header.destination_prefix_length = route.dst.prefix_len();
+    message.attributes.push(RouteAttribute::Destination(route.dst.network().into()));
+    match u8::try_from(route.table) {
+        Ok(table) => message.header.table = table,
+        Err(_) => message.attributes.push(RouteAttribute::Table(route.table)),
+    }
     let scope = route
         .scope
         .map_or_else(|| if route.gw.is_none() { RouteScope::Link } else { RouteScope::Universe }, RouteScope::from);

@@ -2,11 +2,17 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use nix::errno::Errno;
-use rtnetlink::IpVersion;
+use netlink_packet_core::Parseable;
+use netlink_packet_route::{
+    AddressFamily,
+    rule::{RuleAction, RuleAttribute, RuleMessage},
+};
+use nix::{
+    errno::Errno,
+    libc::{RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE},
+};
 
-use super::{Error, Rtnl, values::SourceRule};
+use super::{Error, NEW, Rtnl, values::SourceRule};
 
 impl Rtnl {
     /// Lets what is sent from an address go by a table.
@@ -14,12 +20,12 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn add_rule(&self, rule: &SourceRule) -> Result<(), Error> {
-        let request = self.handle.rule().add().table_id(rule.table).action(RuleAction::ToTable);
-        let doing = || format!("ip rule add {rule}");
-        match rule.source {
-            IpAddr::V4(source) => self.run(request.v4().source_prefix(source, 32).execute(), doing),
-            IpAddr::V6(source) => self.run(request.v6().source_prefix(source, 128).execute(), doing),
-        }
+        let mut message = RuleMessage::default();
+        message.header.family = family(rule.source.is_ipv6());
+        message.header.action = RuleAction::ToTable;
+        message.header.src_len = whole(rule.source);
+        message.attributes = vec![RuleAttribute::Source(rule.source), RuleAttribute::Table(rule.table)];
+        self.run((RTM_NEWRULE, message), NEW, || format!("ip rule add {rule}"))
     }
 
     /// The tables that rules of one family name, each with the single address that it is for, if it is.
@@ -27,9 +33,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn rules(&self, ipv6: bool) -> Result<Vec<(Option<IpAddr>, u32)>, Error> {
-        let (version, flag) = if ipv6 { (IpVersion::V6, "-6") } else { (IpVersion::V4, "-4") };
-        let messages = self.collect(self.handle.rule().get(version).execute(), || format!("ip {flag} rule show"))?;
-        Ok(messages.iter().map(|message| (source_of(message), table_of(message))).collect())
+        Ok(self.rule_messages(ipv6)?.iter().map(|message| (source_of(message), table_of(message))).collect())
     }
 
     /// Takes a rule away; gone already is success.
@@ -37,29 +41,34 @@ impl Rtnl {
     /// # Errors
     /// Any refusal but ENOENT.
     pub fn delete_rule(&self, rule: &SourceRule) -> Result<(), Error> {
-        let messages =
-            self.collect(self.handle.rule().get(version_of(rule.source)).execute(), || "ip rule show".into())?;
         let is_it = |message: &RuleMessage| source_of(message) == Some(rule.source) && table_of(message) == rule.table;
-        let Some(message) = messages.into_iter().find(is_it) else { return Ok(()) };
-        match self.run(self.handle.rule().del(message).execute(), || format!("ip rule del {rule}")) {
+        let Some(message) = self.rule_messages(rule.source.is_ipv6())?.into_iter().find(is_it) else { return Ok(()) };
+        match self.run((RTM_DELRULE, message), 0, || format!("ip rule del {rule}")) {
             Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(()),
             done => done,
         }
     }
+
+    fn rule_messages(&self, ipv6: bool) -> Result<Vec<RuleMessage>, Error> {
+        let mut asked = RuleMessage::default();
+        asked.header.family = family(ipv6);
+        let flag = if ipv6 { "-6" } else { "-4" };
+        self.list((RTM_GETRULE, asked), RuleMessage::parse, || format!("ip {flag} rule show"))
+    }
 }
 
-const fn version_of(address: IpAddr) -> IpVersion {
-    match address {
-        IpAddr::V4(_) => IpVersion::V4,
-        IpAddr::V6(_) => IpVersion::V6,
-    }
+const fn family(ipv6: bool) -> AddressFamily {
+    if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet }
+}
+
+/// The length of a prefix that is one address.
+const fn whole(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
 }
 
 fn source_of(message: &RuleMessage) -> Option<IpAddr> {
     message.attributes.iter().find_map(|attribute| match attribute {
-        RuleAttribute::Source(address) if message.header.src_len == if address.is_ipv4() { 32 } else { 128 } => {
-            Some(*address)
-        }
+        RuleAttribute::Source(address) if message.header.src_len == whole(*address) => Some(*address),
         _ => None,
     })
 }

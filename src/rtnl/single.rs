@@ -6,12 +6,14 @@ use std::{
 };
 
 use netlink_packet_route::link::{
-    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, InfoVrf, InfoVxlan, IpVlanMode, MacVlanMode,
+    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, InfoVrf, InfoVxlan, IpVlanMode, LinkAttribute, LinkFlags,
+    MacVlanMode,
 };
-use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+use nix::libc::{RTM_NEWLINK, RTM_SETLINK};
 
 use super::{
-    Error, Link, Rtnl,
+    Error, Link, NEW, Rtnl,
+    link::{about, address, flag, kind, name},
     values::{IpvlanMode, LinkKind, MacvlanMode},
 };
 use crate::cni::mac::Mac;
@@ -48,25 +50,14 @@ impl Rtnl {
     /// # Errors
     /// EEXIST when the name is taken here; any other refusal.
     pub fn create_link(&self, link: &NewLink<'_>, sandbox: Option<BorrowedFd<'_>>) -> Result<(), Error> {
-        let (kind, info) = info(link.kind);
-        let mut message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(kind).name(link.name);
-        if let Some(info) = info {
-            message = message.set_info_data(info);
-        }
-        if let Some(parent) = link.parent {
-            message = message.link(parent);
-        }
-        if let Some(mac) = link.mac {
-            message = message.address(mac.0.to_vec());
-        }
-        if let Some(mtu) = link.mtu {
-            message = message.mtu(mtu);
-        }
-        if let Some(sandbox) = sandbox {
-            message = message.setns_by_fd(sandbox.as_raw_fd());
-        }
+        let (kind, settings) = info(link.kind);
+        let mut attributes = vec![name(link.name), self::kind(kind, settings)];
+        attributes.extend(link.parent.map(LinkAttribute::Link));
+        attributes.extend(link.mac.map(address));
+        attributes.extend(link.mtu.map(LinkAttribute::Mtu));
+        attributes.extend(sandbox.map(|sandbox| LinkAttribute::NetNsFd(sandbox.as_raw_fd())));
         let doing = || format!("ip link add {} type {}", link.name, link.kind);
-        self.run(self.handle.link().add(message.build()).execute(), doing)
+        self.run((RTM_NEWLINK, about(0, attributes)), NEW, doing)
     }
 
     /// Renames a link and writes about it, in one request.
@@ -86,14 +77,13 @@ impl Rtnl {
     }
 
     fn rename(&self, link: &Link, to: &Move<'_>, netns: Option<BorrowedFd<'_>>) -> Result<(), Error> {
-        let mut message = LinkUnspec::new_with_index(link.index).name(to.name).alias(to.alias);
+        let mut attributes = vec![name(to.name), LinkAttribute::IfAlias(to.alias.into())];
+        attributes.extend(netns.map(|netns| LinkAttribute::NetNsFd(netns.as_raw_fd())));
+        let mut message = about(link.index, attributes);
         if to.up {
-            message = message.up();
+            message = flag(message, LinkFlags::Up, true);
         }
-        if let Some(netns) = netns {
-            message = message.setns_by_fd(netns.as_raw_fd());
-        }
-        self.run(self.handle.link().set(message.build()).execute(), || {
+        self.run((RTM_SETLINK, message), 0, || {
             let netns = if netns.is_some() { " netns NETNS" } else { "" };
             format!("ip link set {}{netns} name {}", link.name, to.name)
         })
@@ -104,8 +94,8 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn set_alias(&self, link: &Link, alias: &str) -> Result<(), Error> {
-        let message = LinkUnspec::new_with_index(link.index).alias(alias).build();
-        self.run(self.handle.link().set(message).execute(), || format!("ip link set {} alias '{alias}'", link.name))
+        let message = about(link.index, vec![LinkAttribute::IfAlias(alias.into())]);
+        self.run((RTM_SETLINK, message), 0, || format!("ip link set {} alias '{alias}'", link.name))
     }
 
     /// Makes a link the port of another, or of none.
@@ -113,8 +103,8 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn set_master(&self, link: &Link, master: Option<&Link>) -> Result<(), Error> {
-        let message = LinkUnspec::new_with_index(link.index).controller(master.map_or(0, |master| master.index));
-        self.run(self.handle.link().set(message.build()).execute(), || match master {
+        let master_index = LinkAttribute::Controller(master.map_or(0, |master| master.index));
+        self.run((RTM_SETLINK, about(link.index, vec![master_index])), 0, || match master {
             Some(master) => format!("ip link set {} master {}", link.name, master.name),
             None => format!("ip link set {} nomaster", link.name),
         })
@@ -154,54 +144,4 @@ fn info(kind: LinkKind) -> (InfoKind, Option<InfoData>) {
             (InfoKind::Vxlan, Some(InfoData::Vxlan(fixed.into_iter().chain(local).collect())))
         }
     }
-}
-
-/// The reverse of [`info`], as far as a link tells it.
-pub(super) fn detail(info: &InfoData) -> Option<LinkKind> {
-    match info {
-        InfoData::MacVlan(settings) => settings.iter().find_map(|setting| {
-            let mode = match setting {
-                InfoMacVlan::Mode(MacVlanMode::Bridge) => MacvlanMode::Bridge,
-                InfoMacVlan::Mode(MacVlanMode::Private) => MacvlanMode::Private,
-                InfoMacVlan::Mode(MacVlanMode::Vepa) => MacvlanMode::Vepa,
-                InfoMacVlan::Mode(MacVlanMode::Passthrough) => MacvlanMode::Passthru,
-                _ => return None,
-            };
-            Some(LinkKind::Macvlan { mode, broadcast_queue: None })
-        }),
-        InfoData::IpVlan(settings) => settings.iter().find_map(|setting| {
-            let mode = match setting {
-                InfoIpVlan::Mode(IpVlanMode::L2) => IpvlanMode::L2,
-                InfoIpVlan::Mode(IpVlanMode::L3) => IpvlanMode::L3,
-                InfoIpVlan::Mode(IpVlanMode::L3S) => IpvlanMode::L3s,
-                _ => return None,
-            };
-            Some(LinkKind::Ipvlan { mode })
-        }),
-        InfoData::Vlan(settings) => settings.iter().find_map(|setting| match setting {
-            InfoVlan::Id(id) => Some(LinkKind::Vlan { id: *id }),
-            _ => None,
-        }),
-        InfoData::Vrf(settings) => settings.iter().find_map(|setting| match setting {
-            InfoVrf::TableId(table) => Some(LinkKind::Vrf { table: *table }),
-            _ => None,
-        }),
-        InfoData::Vxlan(settings) => Some(vxlan(settings)),
-        _ => None,
-    }
-}
-
-fn vxlan(settings: &[InfoVxlan]) -> LinkKind {
-    let (mut number, mut udp, mut address, mut learns) = (0, 0, None, false);
-    for setting in settings {
-        match setting {
-            InfoVxlan::Id(id) => number = *id,
-            InfoVxlan::Port(port) => udp = *port,
-            InfoVxlan::Local(local) => address = Some(IpAddr::V4(*local)),
-            InfoVxlan::Local6(local) => address = Some(IpAddr::V6(*local)),
-            InfoVxlan::Learning(on) => learns = *on,
-            _ => {}
-        }
-    }
-    LinkKind::Vxlan { vni: number, port: udp, local: address, learning: learns }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
+use netlink_packet_core::{DecodeError, NlasIterator};
 use netlink_packet_route::{
     AddressFamily,
     link::{
@@ -10,9 +10,14 @@ use netlink_packet_route::{
         LinkExtentMask, LinkMessage,
     },
 };
-use rtnetlink::{LinkBridge, LinkMessageBuilder};
+use nix::libc::{RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK};
 
-use super::{Error, Link, Rtnl, values::PortVlan};
+use super::{
+    Error, Link, Rtnl,
+    link::{about, kind},
+    reading::{HEADER, find},
+    values::PortVlan,
+};
 
 impl Rtnl {
     /// Makes a bridge tell VLANs apart.
@@ -20,12 +25,9 @@ impl Rtnl {
     /// # Errors
     /// EOPNOTSUPP when the kernel was built without; any other refusal.
     pub fn filter_vlans(&self, bridge: &Link) -> Result<(), Error> {
-        let message = LinkMessageBuilder::<LinkBridge>::new_with_info_kind(InfoKind::Bridge)
-            .index(bridge.index)
-            .set_info_data(InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]))
-            .build();
-        let request = self.handle.link().add(message).set_flags(NLM_F_REQUEST | NLM_F_ACK);
-        self.run(request.execute(), || format!("ip link set {} type bridge vlan_filtering 1", bridge.name))
+        let filtering = InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]);
+        let message = about(bridge.index, vec![kind(InfoKind::Bridge, Some(filtering))]);
+        self.run((RTM_NEWLINK, message), 0, || format!("ip link set {} type bridge vlan_filtering 1", bridge.name))
     }
 
     /// Puts a port into VLANs: frames of `trunk` are tagged, those of `native` are not. Idempotent.
@@ -36,8 +38,9 @@ impl Rtnl {
         let mut vlans: Vec<_> = trunk.iter().flat_map(range).collect();
         // Last, should the trunk have it too.
         vlans.push(BridgeVlanInfo { flags: Flags::Pvid | Flags::Untagged, vid: native });
-        let request = self.handle.link().set(message(port, vlans));
-        self.run(request.execute(), || format!("bridge vlan add dev {} vid {native} pvid untagged", port.name))
+        self.run((RTM_SETLINK, message(port, vlans)), 0, || {
+            format!("bridge vlan add dev {} vid {native} pvid untagged", port.name)
+        })
     }
 
     /// Takes a port out of a VLAN. Out of it already is success.
@@ -45,9 +48,8 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn delete_port_vlan(&self, port: &Link, vlan: u16) -> Result<(), Error> {
-        let mut request = self.handle.link().del(port.index);
-        *request.message_mut() = message(port, vec![BridgeVlanInfo { flags: Flags::empty(), vid: vlan }]);
-        self.run(request.execute(), || format!("bridge vlan del dev {} vid {vlan}", port.name))
+        let message = message(port, vec![BridgeVlanInfo { flags: Flags::empty(), vid: vlan }]);
+        self.run((RTM_DELLINK, message), 0, || format!("bridge vlan del dev {} vid {vlan}", port.name))
     }
 
     /// The VLANs of a port, in rising order.
@@ -55,13 +57,11 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn port_vlans(&self, port: &Link) -> Result<Vec<PortVlan>, Error> {
-        let mut request = self.handle.link().get();
-        let asked = request.message_mut();
+        let mut asked = about(0, vec![LinkAttribute::ExtMask(vec![LinkExtentMask::Brvlan])]);
         asked.header.interface_family = AddressFamily::Bridge;
-        asked.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::Brvlan]));
-        let messages = self.collect(request.execute(), || format!("bridge vlan show dev {}", port.name))?;
-        let of_port = messages.into_iter().filter(|message| message.header.index == port.index);
-        let mut vlans: Vec<_> = of_port.flat_map(|message| message.attributes).flat_map(told).collect();
+        let told = self.list((RTM_GETLINK, asked), told, || format!("bridge vlan show dev {}", port.name))?;
+        let of_port = told.into_iter().filter(|(index, _)| *index == port.index);
+        let mut vlans: Vec<_> = of_port.flat_map(|(_, vlans)| vlans).collect();
         vlans.sort_unstable();
         Ok(vlans)
     }
@@ -76,18 +76,28 @@ fn range(range: &RangeInclusive<u16>) -> Vec<BridgeVlanInfo> {
 }
 
 fn message(port: &Link, vlans: Vec<BridgeVlanInfo>) -> LinkMessage {
-    let mut message = LinkMessage::default();
+    let vlans = vlans.into_iter().map(AfSpecBridge::VlanInfo).collect();
+    let mut message = about(port.index, vec![LinkAttribute::AfSpecBridge(vlans)]);
     message.header.interface_family = AddressFamily::Bridge;
-    message.header.index = port.index;
-    message.attributes.push(LinkAttribute::AfSpecBridge(vlans.into_iter().map(AfSpecBridge::VlanInfo).collect()));
     message
 }
 
-fn told(attribute: LinkAttribute) -> Vec<PortVlan> {
-    let LinkAttribute::AfSpecBridge(specs) = attribute else { return Vec::new() };
-    let vlan = |spec| match spec {
-        AfSpecBridge::VlanInfo(vlan) => Some(PortVlan { id: vlan.vid, native: vlan.flags.contains(Flags::Pvid) }),
-        _ => None,
+/// The index of a port, and its VLANs.
+fn told(payload: &[u8]) -> Result<(u32, Vec<PortVlan>), DecodeError> {
+    const IFLA_AF_SPEC: u16 = 26;
+    const IFLA_BRIDGE_VLAN_INFO: u16 = 2;
+    let Some((header, attributes)) = payload.split_first_chunk::<HEADER>() else {
+        return Err(DecodeError::from("a port without a whole header"));
     };
-    specs.into_iter().filter_map(vlan).collect()
+    let index = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
+    let mut vlans = Vec::new();
+    for attribute in NlasIterator::new(find(attributes, IFLA_AF_SPEC).unwrap_or_default()) {
+        let attribute = attribute?;
+        // `struct bridge_vlan_info` of linux/if_bridge.h: flags, number.
+        if let (IFLA_BRIDGE_VLAN_INFO, [f0, f1, v0, v1]) = (attribute.kind(), attribute.value()) {
+            let flags = Flags::from_bits_retain(u16::from_ne_bytes([*f0, *f1]));
+            vlans.push(PortVlan { id: u16::from_ne_bytes([*v0, *v1]), native: flags.contains(Flags::Pvid) });
+        }
+    }
+    Ok((index, vlans))
 }

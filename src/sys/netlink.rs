@@ -1,10 +1,14 @@
 //! What every netlink socket of ours needs: extended acknowledgements, and refusals with their errno kept.
 
+mod channel;
+
 use std::fmt;
 
 use netlink_packet_core::ErrorMessage;
 use netlink_sys::Socket;
 use nix::errno::Errno;
+
+pub(crate) use self::channel::{Channel, First, Routed};
 
 /// The kernel's answer to a request that it refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

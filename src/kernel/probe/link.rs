@@ -1,17 +1,14 @@
 //! Kinds of links.
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NlasIterator};
-use netlink_packet_route::{
-    RouteNetlinkMessage,
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use nix::{
+    errno::Errno,
+    libc::{RTM_GETLINK, RTM_NEWLINK},
 };
-use nix::errno::Errno;
 
-use super::{
-    Answer,
-    channel::{Channel, First},
-};
-use crate::sys::netlink::Refusal;
+use super::Answer;
+use crate::sys::netlink::{Channel, First, Refusal, Routed};
 
 /// Asks without loading anything and without any capability: dump the links of that kind. A kernel that has the kind
 /// sends only those, possibly none; one that lacks it does not filter and sends others too, the loopback at least. The
@@ -21,7 +18,7 @@ use crate::sys::netlink::Refusal;
 ///
 /// False beside the answer: the channel cannot be used again.
 pub(super) fn passive(channel: &mut Channel, kind: &str) -> (Answer, bool) {
-    match channel.first_of_dump(RouteNetlinkMessage::GetLink(request(kind, None)), kind_of) {
+    match channel.first_of_dump(Routed(RTM_GETLINK, request(kind, None)), kind_of) {
         Ok(First::Nothing) => (Answer::Present, true),
         Ok(First::Object(found)) if found.as_deref() == Some(kind) => (Answer::Present, false),
         Ok(First::Object(_)) => (Answer::Absent(None), false),
@@ -33,7 +30,7 @@ pub(super) fn passive(channel: &mut Channel, kind: &str) -> (Answer, bool) {
 /// only once it knows the kind.
 pub(super) fn active(channel: &mut Channel, kind: &str) -> Answer {
     let message = request(kind, Some(LinkAttribute::NumTxQueues(0)));
-    match channel.ask(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL) {
+    match channel.ask(Routed(RTM_NEWLINK, message), NLM_F_CREATE | NLM_F_EXCL) {
         Err(refusal) if refusal.errno == Errno::EOPNOTSUPP && is_unknown_kind(&refusal) => {
             Answer::Absent(Some(refusal))
         }

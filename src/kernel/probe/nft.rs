@@ -13,8 +13,11 @@ use netlink_packet_netfilter::{
 };
 use nix::errno::Errno;
 
-use super::{Answer, channel::Channel};
-use crate::{kernel::feature::NftFamily, sys::netlink::Refusal};
+use super::Answer;
+use crate::{
+    kernel::feature::NftFamily,
+    sys::netlink::{Channel, Refusal},
+};
 
 /// The table and the chain that the questions are about. They never come to be.
 const QUESTION: &str = "groundwork-question";

@@ -1,14 +1,16 @@
 //! Traffic control: queueing disciplines, actions and classifiers.
 
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::{
-    RouteNetlinkMessage,
-    tc::{TcAction, TcActionAttribute, TcActionMessage, TcActionMessageAttribute, TcAttribute, TcHandle, TcMessage},
+use netlink_packet_route::tc::{
+    TcAction, TcActionAttribute, TcActionMessage, TcActionMessageAttribute, TcAttribute, TcHandle, TcMessage,
 };
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    libc::{RTM_NEWACTION, RTM_NEWQDISC, RTM_NEWTFILTER},
+};
 
-use super::{Answer, channel::Channel};
-use crate::sys::netlink::Refusal;
+use super::Answer;
+use crate::sys::netlink::{Channel, Refusal, Routed};
 
 const TCA_INGRESS_BLOCK: u16 = 13;
 
@@ -23,7 +25,7 @@ pub(super) fn qdisc(channel: &mut Channel, kind: &str) -> Answer {
         TcAttribute::Kind(kind.to_owned()),
         TcAttribute::Other(DefaultNla::new(TCA_INGRESS_BLOCK, 0u32.to_ne_bytes().to_vec())),
     ];
-    answer(channel.ask(RouteNetlinkMessage::NewQueueDiscipline(message), NLM_F_CREATE | NLM_F_EXCL))
+    answer(channel.ask(Routed(RTM_NEWQDISC, message), NLM_F_CREATE | NLM_F_EXCL))
 }
 
 /// Asks for an action without its parameters: refused with EINVAL after the action was looked up (and loaded).
@@ -33,7 +35,7 @@ pub(super) fn action(channel: &mut Channel, kind: &str) -> Answer {
     let mut action = TcAction::default();
     action.attributes = vec![TcActionAttribute::Kind(kind.to_owned())];
     message.attributes = vec![TcActionMessageAttribute::Actions(vec![action])];
-    answer(channel.ask(RouteNetlinkMessage::NewTrafficAction(message), NLM_F_CREATE | NLM_F_EXCL))
+    answer(channel.ask(Routed(RTM_NEWACTION, message), NLM_F_CREATE | NLM_F_EXCL))
 }
 
 /// Asks for a filter in a block that no kernel has: refused with EINVAL, whether or not the classifier is there, after
@@ -44,7 +46,7 @@ pub(super) fn classifier(channel: &mut Channel, kind: &str) -> Answer {
     let mut message = TcMessage::default();
     message.header.index = BLOCK;
     message.attributes = vec![TcAttribute::Kind(kind.to_owned())];
-    answer(channel.ask(RouteNetlinkMessage::NewTrafficFilter(message), NLM_F_CREATE | NLM_F_EXCL))
+    answer(channel.ask(Routed(RTM_NEWTFILTER, message), NLM_F_CREATE | NLM_F_EXCL))
 }
 
 /// Unknown names are refused with ENOENT.

@@ -3,10 +3,8 @@
 use netlink_packet_core::NetlinkSerializable;
 use nix::errno::Errno;
 
-use super::{
-    Answer,
-    channel::{Channel, First},
-};
+use super::Answer;
+use crate::sys::netlink::{Channel, First};
 
 /// Lists the VLANs of all ports: a kernel whose bridges know none has nobody to answer. Passive, no capability needed.
 /// Bridges answer so since 5.6.
