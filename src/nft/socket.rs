@@ -4,7 +4,10 @@ mod flows;
 mod gates;
 mod questions;
 
-use std::io;
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::{
@@ -231,6 +234,12 @@ impl Nft {
         let number = self.number;
         self.number = number.wrapping_add(1);
         number
+    }
+}
+
+impl AsFd for Nft {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -186,7 +186,7 @@ fn shape(rtnl: &Rtnl, device: &Device, course: Course, found: Option<Link>) -> R
             link
         }
         (Course::Remake, Some(link)) => {
-            rtnl.delete_link(&link)?;
+            rtnl.delete_link(&link, None)?;
             make(rtnl, device)?
         }
         _ => make(rtnl, device)?,

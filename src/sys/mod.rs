@@ -1,6 +1,7 @@
 //! System calls: namespaces, sysctls, ioctls, processes. The only room with `unsafe`.
 
 pub mod capabilities;
+mod deputy;
 pub mod exec;
 pub mod filesystem;
 pub mod ioctl;

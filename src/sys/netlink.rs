@@ -1,6 +1,7 @@
 //! What every netlink socket of ours needs: extended acknowledgements, and refusals with their errno kept.
 
 mod channel;
+mod deletion;
 
 use std::fmt;
 
@@ -8,7 +9,10 @@ use netlink_packet_core::ErrorMessage;
 use netlink_sys::Socket;
 use nix::errno::Errno;
 
-pub(crate) use self::channel::{Channel, First, Routed};
+pub(crate) use self::{
+    channel::{Channel, First, Routed},
+    deletion::delete_early,
+};
 
 /// The kernel's answer to a request that it refused.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,10 @@
 //! Taking an attachment away, from its record alone: what DEL, GC and a failed ADD do.
 
-use std::{path::PathBuf, slice};
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    path::PathBuf,
+    slice,
+};
 
 use super::{addresses, holders, inside, limits};
 use crate::{
@@ -24,14 +28,16 @@ use crate::{
 pub(super) fn detach(store: &Store, lock: Lock, record: &Record, path: &[PathBuf]) -> Result<()> {
     let mut errors = Vec::new();
     // Elements before leases: an address is never given again while it is masqueraded for its old owner.
-    // The socket is closed last: closing waits for the kernel to destroy what was deleted.
+    // The socket is closed last: closing waits for the kernel to destroy what was deleted. Where a deputy deletes the
+    // link, it waits for that, too.
     let mut nft = delete_elements(record).map_err(|error| errors.push(error));
     if let Ok(Some(nft)) = &mut nft
         && let Err(error) = holders::hand_over(store, record, nft)
     {
         tracing::warn!("{error}: `groundwork repair` gives host ports to the container's other networks");
     }
-    errors.extend(delete_host_link(record).err());
+    let tables = nft.as_ref().ok().and_then(Option::as_ref).map(AsFd::as_fd);
+    errors.extend(delete_host_link(record, tables).err());
     errors.extend(limits::delete(record).err());
     restore_settings(record);
     restore_routing(record);
@@ -79,11 +85,11 @@ fn end_flows(nft: &mut Nft, record: &Record) {
 }
 
 /// Deletes the veth, if the link of its name is still the one that was made: the hardware address tells.
-fn delete_host_link(record: &Record) -> Result<()> {
+fn delete_host_link(record: &Record, tables: Option<BorrowedFd<'_>>) -> Result<()> {
     let Some(made) = &record.host_link else { return Ok(()) };
     let rtnl = Rtnl::open()?;
     match rtnl.link(&made.name)? {
-        Some(link) if link.mac == Some(made.mac) => Ok(rtnl.delete_link(&link)?),
+        Some(link) if link.mac == Some(made.mac) => Ok(rtnl.delete_link(&link, tables)?),
         _ => Ok(()),
     }
 }
@@ -116,8 +122,10 @@ fn restore_routing(record: &Record) {
             // What is on the link first: next hops are found there.
             let (far, near): (Vec<_>, Vec<_>) = done.removed.iter().partition(|route| route.gw.is_some());
             for route in near.into_iter().chain(far) {
-                // Another plugin may have put it back, or taken what it needs.
-                _ = rtnl.add_route(&by_link(route));
+                match rtnl.add_route(&by_link(route)) {
+                    Err(error) if error.errno().is_none() => return Err(error.into()),
+                    _ => {} // another plugin may have put it back, or taken what it needs
+                }
             }
             Ok(done.added.iter().rev().try_for_each(|route| rtnl.delete_route(&by_link(route)))?)
         })?
@@ -186,7 +194,7 @@ fn delete_by_name(store: &Store, attachment: &Attachment) -> Result<()> {
 fn delete_link_by_name(network: &str, attachment: &Attachment) -> Result<()> {
     let rtnl = Rtnl::open()?;
     match link_by_name(&rtnl, network, attachment)? {
-        Some(link) => Ok(rtnl.delete_link(&link)?),
+        Some(link) => Ok(rtnl.delete_link(&link, None)?),
         None => Ok(()),
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn undo(record: &Record) -> Result<()> {
     match (link, sandbox(record)?) {
         (SandboxLink::Made { .. }, Some(sandbox)) => sandbox.run(|| {
             let rtnl = Rtnl::open()?;
-            find(&rtnl, link, record)?.map_or(Ok(()), |link| Ok(rtnl.delete_link(&link)?))
+            find(&rtnl, link, record)?.map_or(Ok(()), |link| Ok(rtnl.delete_link(&link, None)?))
         })?,
         (SandboxLink::Made { .. }, None) => Ok(()),
         (SandboxLink::Moved { name, .. }, Some(sandbox)) => {
@@ -66,7 +66,7 @@ pub(super) fn leave_vrf(record: &Record) -> Result<()> {
             links.iter().filter(|link| link.master == Some(vrf.index)).partition(|link| link.name == record.ifname);
         own.iter().try_for_each(|link| rtnl.set_master(link, None))?;
         if others.is_empty() {
-            rtnl.delete_link(vrf)?;
+            rtnl.delete_link(vrf, None)?;
         }
         Ok(())
     })?

@@ -21,7 +21,7 @@ pub(super) fn delete(record: &Record) -> Result<()> {
         shaped.receives.then(|| rtnl.unredirect(&link)).transpose()?;
     }
     if let Some(link) = standing(&rtnl, record.ifb.as_ref())? {
-        rtnl.delete_link(&link)?;
+        rtnl.delete_link(&link, None)?;
     }
     Ok(())
 }
@@ -45,7 +45,7 @@ pub(super) fn delete_unrecorded(network: &str, attachment: &Attachment, stores: 
             }
         }
     }
-    Ok(rtnl.delete_link(&link)?)
+    Ok(rtnl.delete_link(&link, None)?)
 }
 
 /// The link of that name, if it is still the one that is meant: the hardware address tells.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     network::{Kernel, dual, host_link_of, single, text, with},
-    support::{Host, with_prev},
+    support::{Host, LIMIT, eventually, with_prev},
 };
 
 #[test]
@@ -32,9 +32,9 @@ fn single_stack() {
     assert_eq!((&veth["master"], &veth["linkinfo"]["info_kind"]), (&json!("br0"), &json!("veth")));
     assert_eq!(eth0["linkinfo"]["info_kind"], "veth");
     assert_eq!((&eth0["link_index"], &veth["link_index"]), (&veth["ifindex"], &eth0["ifindex"]), "the ends are a pair");
-    for link in [&bridge, &veth, &eth0] {
-        assert_eq!(link["operstate"], "UP", "{link}");
-    }
+    // The kernel looks at carriers a moment later.
+    let links = || [host.link("br0"), host.link(&host_link_of(&result)), web.link("eth0")];
+    assert!(eventually(LIMIT, || links().iter().all(|link| link["operstate"] == "UP")), "{:?}", links());
     assert_eq!(web.addresses("eth0"), ["10.88.0.2/24"]);
     assert_eq!(web.routes(), ["10.88.0.0/24 dev eth0", "default via 10.88.0.1 dev eth0"]);
     assert_eq!(host.sysctl("ipv4/ip_forward"), "1");

@@ -10,6 +10,7 @@ mod chained;
 mod check;
 mod del;
 mod delegate;
+mod deputy;
 mod errors;
 mod gc;
 mod ipam;
