@@ -4,7 +4,7 @@ use std::{error::Error as _, fmt, time::Duration};
 
 use etcd_client::{
     Certificate, Client, Compare, CompareOp, ConnectOptions, GetOptions, Identity, LeaseKeepAliveStream, LeaseKeeper,
-    PutOptions, TlsOptions, Txn, TxnOp, WatchOptions, WatchStream,
+    PutOptions, TlsOptions, Txn, TxnOp, TxnOpResponse, WatchOptions, WatchStream,
 };
 
 use super::{
@@ -214,25 +214,34 @@ impl Etcd {
         Ok(Lease { id, keeper, answers })
     }
 
-    /// Puts `value` to a key for as long as the lease lives, unless another value is there; that one then.
+    /// Puts `value` to a key for as long as the lease lives, unless there is another value than that and `former`; the
+    /// other value then.
     ///
     /// # Errors
     /// etcd refuses or is silent.
-    pub async fn occupy(&mut self, key: &str, value: &str, lease: &Lease) -> Result<Option<String>, EtcdError> {
-        let doing = || format!("write {key}");
-        let put = || TxnOp::put(key, value, Some(PutOptions::new().with_lease(lease.id)));
-        let free = Txn::new().when([Compare::create_revision(key, CompareOp::Equal, 0)]);
-        let own = Txn::new().when([Compare::value(key, CompareOp::Equal, value)]);
-        let own = own.and_then([put()]).or_else([TxnOp::get(key, None)]);
-        if in_time(doing(), self.client.txn(free.and_then([put()]))).await?.succeeded() {
-            return Ok(None);
+    pub async fn occupy(
+        &mut self,
+        key: &str,
+        value: &str,
+        former: Option<&str>,
+        lease: &Lease,
+    ) -> Result<Option<String>, EtcdError> {
+        let absent = Compare::create_revision(key, CompareOp::Equal, 0);
+        let of = |value: &str| Compare::value(key, CompareOp::Equal, value);
+        let mut found = None;
+        for condition in [Some(absent), Some(of(value)), former.map(of)].into_iter().flatten() {
+            let put = TxnOp::put(key, value, Some(PutOptions::new().with_lease(lease.id)));
+            let txn = Txn::new().when([condition]).and_then([put]).or_else([TxnOp::get(key, None)]);
+            let answer = in_time(format!("write {key}"), self.client.txn(txn)).await?;
+            if answer.succeeded() {
+                return Ok(None);
+            }
+            found = answer.op_responses().into_iter().find_map(|response| match response {
+                TxnOpResponse::Get(found) => found.kvs().first().map(|pair| pair.value().to_vec()),
+                _ => None,
+            });
         }
-        let answer = in_time(doing(), self.client.txn(own)).await?;
-        let found = answer.op_responses().into_iter().find_map(|response| match response {
-            etcd_client::TxnOpResponse::Get(found) => found.kvs().first().map(|pair| pair.value().to_vec()),
-            _ => None,
-        });
-        Ok(found.map(|value| String::from_utf8_lossy(&value).into_owned()).filter(|_| !answer.succeeded()))
+        Ok(Some(String::from_utf8_lossy(&found.unwrap_or_default()).into_owned()))
     }
 
     /// Ends a lease, and with it the keys that depend on it.

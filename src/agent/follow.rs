@@ -78,6 +78,8 @@ pub(super) struct Follower {
     site: watch::Receiver<Option<Site>>,
     /// What this host's device is, once it is there.
     own: watch::Receiver<Option<Host>>,
+    /// The address of this host that its sign of life told last.
+    said: Option<String>,
     /// What ends with the agent.
     held: Option<(Etcd, Lease)>,
     /// The last revision that is known.
@@ -96,7 +98,7 @@ impl Follower {
         own: watch::Receiver<Option<Host>>,
     ) -> Self {
         let keys = Keys::new(&config.etcd.prefix, &config.network);
-        Self { config, keys, node, shared, health, site, own, held: None, seen: 0, is_following: false }
+        Self { config, keys, node, shared, health, site, own, said: None, held: None, seen: 0, is_following: false }
     }
 
     /// Goes on until `stop` changes; then ends the sign of life and leaves everything else.
@@ -162,8 +164,12 @@ impl Follower {
     async fn occupy(&mut self, etcd: &mut Etcd, site: &Site) -> Result<Lease, Fault> {
         let lease = etcd.lease(LIFE).await?;
         let key = self.keys.alive(&self.node);
-        match etcd.occupy(&key, &site.vtep.to_string(), &lease).await? {
-            None => Ok(lease),
+        let vtep = site.vtep.to_string();
+        match etcd.occupy(&key, &vtep, self.said.as_deref(), &lease).await? {
+            None => {
+                self.said = Some(vtep);
+                Ok(lease)
+            }
             Some(vtep) => {
                 etcd.revoke(lease).await?;
                 Err(Fault::NameTaken { node: self.node.clone(), vtep })
@@ -212,10 +218,8 @@ impl Follower {
             tokio::select! {
                 message = watch.message() => self.hear(message).await?,
                 _ = self.own.changed() => self.write_own().await?,
-                _ = site.changed() => {
-                    self.leave().await?;
-                    return Err(Fault::Again("this host's address changed"));
-                }
+                // The connection may be one from the address that is gone.
+                _ = site.changed() => return Err(Fault::Again("this host's address changed")),
                 _ = renewal.tick() => self.renew().await?,
                 () = sleep_until(census) => {
                     let is_missing = self.count().await?;
@@ -287,11 +291,6 @@ impl Follower {
     async fn renew(&mut self) -> Result<(), Fault> {
         let Some((_, lease)) = &mut self.held else { return Ok(()) };
         if lease.renew().await? { Ok(()) } else { Err(Fault::Again("the lease had ended")) }
-    }
-
-    async fn leave(&mut self) -> Result<(), Fault> {
-        let Some((mut etcd, lease)) = self.held.take() else { return Ok(()) };
-        Ok(etcd.revoke(lease).await?)
     }
 
     /// Whether etcd holds what the watch did not tell.

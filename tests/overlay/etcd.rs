@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use serde_json::json;
 
 use crate::{
-    etcd_site::{PATIENCE, Site},
+    etcd_site::{PATIENCE, SOON, Site},
     support::eventually,
 };
 
@@ -84,7 +84,7 @@ fn an_address_that_changes_under_a_running_agent_is_followed() {
     second.pod("web");
     second.sh("ip address flush dev eth0; ip address add 10.99.0.77/16 dev eth0; ip route add default via 10.99.0.254");
     let follows = || first.kernel().contains("dst 10.99.0.77") && site.value("alive/h2") == "10.99.0.77";
-    assert!(eventually(PATIENCE, follows), "{}\n{}", first.kernel(), second.log());
+    assert!(eventually(SOON, follows), "{}\n{}", first.kernel(), second.log());
     let there = second.pod("late");
     first.ping("web", &there);
 }
@@ -95,14 +95,14 @@ fn links_that_go_down_or_away_are_put_right() {
     let (first, second) = (site.node(1), site.node(2));
     let (_, there) = (first.pod("web"), second.pod("web"));
     first.sh("ip link set vxlan.1 down");
-    first.ping("web", &there);
+    first.ping_soon("web", &there);
     first.sh("ip link set vxlan.1 up; ip link del vxlan.1");
-    first.ping("web", &there);
+    first.ping_soon("web", &there);
     first.sh("ip link set eth0 down; ip link set eth0 up; ip route replace default via 10.99.0.254");
-    first.ping("web", &there);
+    first.ping_soon("web", &there);
     // A NIC whose MTU shrinks takes the device along.
     first.sh("ip link set eth0 mtu 1400");
-    assert!(eventually(PATIENCE, || first.sh("ip link show vxlan.1").contains("mtu 1350")), "{}", first.log());
+    assert!(eventually(SOON, || first.sh("ip link show vxlan.1").contains("mtu 1350")), "{}", first.log());
     first.await_peers(1);
 }
 

@@ -77,6 +77,41 @@ fn etcd_may_be_killed_and_come_back() {
 }
 
 #[test]
+fn a_quorum_may_be_lost_and_come_back() {
+    let mut site = Site::new();
+    site.members = 3;
+    site.start_etcd();
+    site.configure(&json!({ "network": ["10.244.0.0/16", "fd00:244::/48"] }));
+    for number in 1..=2 {
+        site.add_node(number);
+        site.node(number).start();
+    }
+    let (first, second) = (site.node(1), site.node(2));
+    first.await_peers(1);
+    second.await_peers(1);
+    let there = second.pod("web");
+    first.pod("web");
+    // Two members of three are enough, whichever they are.
+    site.kill_member(1);
+    site.add_node(3);
+    site.node(3).start();
+    site.node(3).await_peers(2);
+    first.await_peers(2);
+    let before = first.kernel();
+    site.kill_member(2);
+    let is_lost = || first.metric("etcd_up") == Some(0);
+    assert!(eventually(PATIENCE, is_lost), "{}", first.log());
+    assert_eq!(first.kernel(), before);
+    first.ping("web", &there);
+    site.start_member(2);
+    site.add_node(4);
+    site.node(4).start();
+    site.node(4).await_peers(3);
+    first.await_peers(3);
+    first.ping("web", &site.node(4).pod("new"));
+}
+
+#[test]
 fn a_host_that_is_cut_off_goes_on_and_catches_up_whatever_was_compacted() {
     let site = Site::with_agents(3);
     let (first, second) = (site.node(1), site.node(2));
@@ -111,7 +146,7 @@ fn an_etcd_that_has_forgotten_all_is_told_again() {
     first.pod("web");
     let (before, subnets) = (first.kernel(), [first.subnets(), second.subnets()]);
     site.kill_etcd();
-    site.outside.sh("rm -rf /var/lib/etcd");
+    site.outside.sh("rm -rf /var/lib/etcd1");
     site.start_etcd();
     first.await_log("etcd has no key /groundwork/v1/pods/config: write it once with");
     std::thread::sleep(A_WHILE);

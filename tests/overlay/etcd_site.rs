@@ -15,6 +15,9 @@ pub(crate) const ROOT: &str = "/groundwork/v1/pods";
 /// As long as anything may take that is to happen by itself.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
+/// For what an agent does because it was told, and not only since it compares all every half minute.
+pub(crate) const SOON: Duration = Duration::from_secs(15);
+
 /// A network outside, where etcd is at 10.99.0.254.
 pub(crate) struct Site {
     pub(crate) outside: Host,
@@ -22,6 +25,8 @@ pub(crate) struct Site {
     pub(crate) etcd_options: String,
     pub(crate) etcdctl_options: String,
     pub(crate) scheme: &'static str,
+    /// Of etcd.
+    pub(crate) members: usize,
 }
 
 /// One host of it: a network namespace with its own state folder.
@@ -36,7 +41,7 @@ impl Site {
         let outside = Host::new();
         outside.sh("ip link add br0 type bridge; ip link set br0 address 02:00:00:00:00:fe up
                     ip address add 10.99.0.254/16 dev br0");
-        Self { outside, etcd_options: String::new(), etcdctl_options: String::new(), scheme: "http" }
+        Self { outside, etcd_options: String::new(), etcdctl_options: String::new(), scheme: "http", members: 1 }
     }
 
     /// With etcd, an overlay of both families, and this many hosts with agents: h1, h2, ...
@@ -93,26 +98,46 @@ impl Site {
     }
 
     pub(crate) fn start_etcd(&self) {
-        let Self { etcd_options, scheme, .. } = self;
-        self.outside.sh(&format!(
-            "etcd --name e1 --data-dir /var/lib/etcd {etcd_options} --listen-client-urls {scheme}://10.99.0.254:2379 \
-             --advertise-client-urls {scheme}://10.99.0.254:2379 --listen-peer-urls http://127.0.0.1:2380 \
-             --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster e1=http://127.0.0.1:2380 \
-             >>/run/etcd.log 2>&1 & echo $! >/run/etcd.pid"
-        ));
+        (1..=self.members).for_each(|member| self.start_member(member));
         let is_up = eventually(PATIENCE, || self.try_etcdctl("get nothing").status.success());
-        assert!(is_up, "etcd does not start:\n{}", self.outside.sh("tail -n 20 /run/etcd.log"));
+        assert!(is_up, "etcd does not start:\n{}", self.outside.sh("tail -n 20 /run/etcd*.log"));
     }
 
     pub(crate) fn kill_etcd(&self) {
-        self.outside.sh("kill -9 $(cat /run/etcd.pid)");
+        (1..=self.members).for_each(|member| self.kill_member(member));
+    }
+
+    /// Starts one member, which keeps what it knows from before.
+    pub(crate) fn start_member(&self, member: usize) {
+        let peer = |member: usize| format!("http://127.0.0.1:{}", 3_000 + member);
+        let cluster: Vec<_> = (1..=self.members).map(|member| format!("e{member}={}", peer(member))).collect();
+        let (url, peer, cluster, options) =
+            (self.endpoint(member), peer(member), cluster.join(","), &self.etcd_options);
+        self.outside.sh(&format!(
+            "etcd --name e{member} --data-dir /var/lib/etcd{member} {options} --listen-client-urls {url} \
+             --advertise-client-urls {url} --listen-peer-urls {peer} --initial-advertise-peer-urls {peer} \
+             --initial-cluster {cluster} >>/run/etcd{member}.log 2>&1 & echo $! >/run/etcd{member}.pid"
+        ));
+    }
+
+    pub(crate) fn kill_member(&self, member: usize) {
+        let gone = "until ! readlink /proc/$pid/exe; do sleep 0.05; done >/dev/null"; // a zombie's is no more
+        self.outside.sh(&format!("pid=$(cat /run/etcd{member}.pid); kill -9 $pid; {gone}"));
+    }
+
+    fn endpoint(&self, member: usize) -> String {
+        format!("{}://10.99.0.254:{}", self.scheme, 2_378 + member)
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        (1..=self.members).map(|member| self.endpoint(member)).collect()
     }
 
     /// Runs etcdctl with these arguments, which the shell splits.
     pub(crate) fn try_etcdctl(&self, arguments: &str) -> Output {
-        let Self { scheme, etcdctl_options, .. } = self;
+        let (endpoints, options) = (self.endpoints().join(","), &self.etcdctl_options);
         self.outside.try_sh(&format!(
-            "ETCDCTL_API=3 etcdctl --endpoints {scheme}://10.99.0.254:2379 --command-timeout 3s {etcdctl_options} {arguments}"
+            "ETCDCTL_API=3 etcdctl --endpoints {endpoints} --command-timeout 3s {options} {arguments}"
         ))
     }
 
@@ -157,18 +182,24 @@ impl Node<'_> {
 
     /// Writes the agent's configuration, with these keys besides.
     pub(crate) fn configure(&self, more: Value) {
-        let scheme = self.site.scheme;
         let mut config = json!({
             "network": "pods", "node": self.name, "stateDir": self.state_dir(),
-            "etcd": { "endpoints": [format!("{scheme}://10.99.0.254:2379")] },
+            "etcd": { "endpoints": self.site.endpoints() },
         });
         merge(&mut config, more);
         self.sh(&format!("echo '{config}' >/run/{}.json", self.name));
     }
 
     pub(crate) fn start(&self) {
+        self.start_with("");
+    }
+
+    /// Starts the agent with these variables in its environment.
+    pub(crate) fn start_with(&self, variables: &str) {
         let Self { name, .. } = self;
-        self.sh(&format!("{AGENT} --config /run/{name}.json >>/run/{name}.log 2>&1 & echo $! >/run/{name}.pid"));
+        self.sh(&format!(
+            "{variables} {AGENT} --config /run/{name}.json >>/run/{name}.log 2>&1 & echo $! >/run/{name}.pid"
+        ));
     }
 
     /// Sends the agent a signal and waits for its end.
@@ -278,8 +309,19 @@ impl Node<'_> {
     /// Panics unless it is within [`PATIENCE`].
     #[track_caller]
     pub(crate) fn ping(&self, container: &str, addresses: &[String]) {
+        self.ping_within(PATIENCE, container, addresses);
+    }
+
+    /// Panics unless it is within [`SOON`].
+    #[track_caller]
+    pub(crate) fn ping_soon(&self, container: &str, addresses: &[String]) {
+        self.ping_within(SOON, container, addresses);
+    }
+
+    #[track_caller]
+    fn ping_within(&self, limit: Duration, container: &str, addresses: &[String]) {
         for address in addresses {
-            let answered = eventually(PATIENCE, || self.pings(container, address));
+            let answered = eventually(limit, || self.pings(container, address));
             assert!(answered, "{address} does not answer {}:\n{}\n{}", self.name, self.kernel(), self.log());
         }
     }

@@ -18,6 +18,8 @@ mod etcd_crowd;
 #[cfg(feature = "agent")]
 mod etcd_faults;
 #[cfg(feature = "agent")]
+mod etcd_service;
+#[cfg(feature = "agent")]
 mod etcd_site;
 #[cfg(feature = "agent")]
 mod etcd_trust;
