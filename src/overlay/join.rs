@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     Carrier, Error, HostFile, find_underlay, peer_file,
-    plan::{Device, Host, Refused, Review, Script, Todo, derived_mac, overhead, review},
+    plan::{Course, Device, Foreign, Host, Refused, Review, Script, Todo, derived_mac, overhead, review},
     reconcile::{self, Reconciled},
 };
 use crate::{
@@ -78,7 +78,11 @@ impl Part {
             Engine::None => Ok(Self { file: alone(config, rtnl)?, census: None }),
             Engine::Static | Engine::Evpn => {
                 let (census, unknown) = census(network, config, rtnl)?;
-                census.device.course(census.link.as_ref())?;
+                if census.device.course(census.link.as_ref())? != Course::Keep
+                    && let Some(rival) = census.device.rival(&rtnl.links()?)
+                {
+                    return Err(Foreign::of(rival).into());
+                }
                 let own = &census.own;
                 let file = host_file(config, own.subnets.clone(), census.device.mtu, Some(own));
                 Ok(Self { file, census: Some((census, unknown)) })

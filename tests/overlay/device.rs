@@ -11,6 +11,8 @@ fn refused(fabric: &Fabric, config: &Value) -> String {
     let before = host.snapshot();
     let error = web.verb("ADD", config).error();
     assert_eq!(error["code"], 7, "{error}");
+    let status = host.status(config).error();
+    assert_eq!(status["code"], 50, "{status}");
     let difference = before.difference(&host.snapshot());
     let left: Vec<_> = difference.lines().filter(|line| line.starts_with("+ link")).collect();
     assert!(left.is_empty(), "{left:?}");
