@@ -114,3 +114,24 @@ fn a_peer_file_that_cannot_be_read_changes_nothing() {
     fabric.pod_by("a", "third", &config).assert_reaches(&other);
     web.assert_reaches(&other);
 }
+
+/// As many as a large site has come in one file, and go again.
+#[test]
+fn two_thousand_come_and_go_at_once() {
+    let fabric = Fabric::new(&["a", "b"], false);
+    let few = fabric.records();
+    let far = |number: u32| {
+        let [_, _, high, low] = number.to_be_bytes();
+        let subnets = [format!("10.244.{}.{}/28", 64 + (number >> 4), (number & 15) * 16)];
+        json!({ "node": format!("far{number}"), "subnets": subnets, "vtep": format!("198.51.{high}.{low}") })
+    };
+    fabric.write_peers(&few.iter().cloned().chain((1..2000).map(far)).collect::<Vec<_>>());
+    let told = fabric.sync("a").success("sync");
+    assert!(told.contains("2000 peers let in"), "{told}");
+    assert_eq!(fabric.status("a")["peers"].as_array().unwrap().len(), 2000);
+    assert!(fabric.sync("a").success("sync").contains("all was right"));
+    fabric.write_peers(&few);
+    let told = fabric.sync("a").success("sync");
+    assert!(told.contains("5997 entries removed, 1999 peers kept out"), "{told}");
+    fabric.pod("a", "web").assert_reaches(&fabric.pod("b", "web"));
+}

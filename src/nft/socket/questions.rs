@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use super::{ATTEMPTS, Base, Nft, parts, slot};
+use super::{ATTEMPTS, Base, FIT, Nft, parts, slot};
 use crate::nft::{
     error::{Error, Result},
     ruleset::{Element, Owned, Part, Table},
@@ -29,15 +29,20 @@ impl Nft {
     /// # Errors
     /// When the kernel cannot be asked.
     pub fn find<'a>(&mut self, elements: impl IntoIterator<Item = &'a Element>) -> Result<Vec<Option<Owned>>> {
+        let elements: Vec<_> = elements.into_iter().collect();
+        let mut found = Vec::with_capacity(elements.len());
+        for some in elements.chunks(FIT) {
+            found.extend(self.find_some(some)?);
+        }
+        Ok(found)
+    }
+
+    /// As [`Nft::find`], of as many as fit into a socket's buffers.
+    fn find_some(&mut self, elements: &[&Element]) -> Result<Vec<Option<Owned>>> {
         let first = self.number;
-        let mut request = Vec::new();
-        let mut found = Vec::new();
+        let (mut request, mut found) = (Vec::new(), vec![None; elements.len()]);
         for element in elements {
             wire::ask_element(&mut request, self.next(), element);
-            found.push(None);
-        }
-        if found.is_empty() {
-            return Ok(found);
         }
         self.send(&request, FIND)?;
         match self.found(first, &mut found) {
@@ -95,16 +100,19 @@ impl Nft {
         Ok(elements)
     }
 
-    /// The elements of one set, in order. A set that is not there has none.
+    /// The elements of one set, in order. A set that is not there has none. What comes or goes meanwhile may be among them
+    /// or not, and one that stays may be missed then (see [`Nft::list`]): for whoever asks again.
     ///
     /// # Errors
     /// When the kernel cannot be asked.
     pub fn elements_of(&mut self, table: Table, set: &str) -> Result<Vec<Owned>> {
         let ask = |number| wire::ask_elements(number, table, set);
-        match self.list_all(ask, "list elements", |object| wire::element(object).collect()) {
-            Err(Error::Absent(_)) => Ok(Vec::new()),
-            elements => elements,
-        }
+        let mut elements = match self.settled(ask, "list elements", |object| wire::element(object).collect()) {
+            Err(Error::Absent(_)) => Vec::new(),
+            elements => elements?,
+        };
+        elements.sort_unstable();
+        Ok(elements)
     }
 
     /// Whether the rules that these elements need are there, word for word.

@@ -19,7 +19,7 @@ pub struct Observed {
     pub addresses: Vec<IpNet>,
     /// Its entries.
     pub entries: Entries,
-    /// From where encapsulated frames are taken.
+    /// From where encapsulated frames are taken, in order.
     pub admitted: Vec<Owned>,
     /// The rule that drops all others stands.
     pub is_guarded: bool,
@@ -62,7 +62,7 @@ impl Todo {
             addresses: device.addresses.iter().filter(|address| !has(address)).copied().collect(),
             stale_addresses: observed.addresses.iter().filter(|one| !device.addresses.contains(one)).copied().collect(),
             changes: difference(&entries(peers), present),
-            admit: wanted.iter().filter(|one| !admitted.contains(one)).cloned().collect(),
+            admit: wanted.iter().filter(|one| admitted.binary_search(one).is_err()).cloned().collect(),
             expel: admitted.iter().filter(|one| wanted.binary_search(one).is_err()).cloned().collect(),
             guard: !observed.is_guarded,
         })
