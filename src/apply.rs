@@ -184,7 +184,6 @@ fn run_on_bridge_or_ifb(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<(
             leave.map_or(Ok(()), |vlan| rtnl.delete_port_vlan(port, vlan))?;
             rtnl.add_port_vlans(port, trunk, *native)?;
         }
-        Step::SetPromisc { link } => rtnl.set_promisc(links.named(rtnl, link)?, true)?,
         Step::DeleteAddress { link, address } => {
             let gone = rtnl.delete_address(links.named(rtnl, link)?, *address);
             unless(gone, Errno::EADDRNOTAVAIL)?;

@@ -104,13 +104,20 @@ fn bridge_steps(attach: &Attach<'_>, bridge: &BridgeConfig, host: &ObservedHost)
     }
     // That it is up says that it takes no router's advertisement from a container.
     if !host.bridge.as_ref().is_some_and(|link| link.up) {
-        steps.push(sysctl(Place::Host, Setting::conf("ipv6", name, "accept_ra"), "0", true));
+        steps.extend(quiet(name));
         steps.push(Step::SetUp { place: Place::Host, link: name.clone() });
     }
     if bridge.promisc_mode && !host.bridge.as_ref().is_some_and(|link| link.promisc) {
-        steps.push(Step::SetPromisc { link: name.clone() });
+        let settings = LinkSettings { promisc: Some(true), ..LinkSettings::default() };
+        steps.push(Step::ChangeLink { place: Place::Host, link: name.clone(), settings });
     }
     Ok(steps)
+}
+
+/// A link to containers takes no router's advertisement from them, and its own link-local address, without which IPv6
+/// is not forwarded to them, is usable at once.
+pub(super) fn quiet(link: &str) -> [Step; 2] {
+    ["accept_ra", "accept_dad"].map(|setting| sysctl(Place::Host, Setting::conf("ipv6", link, setting), "0", true))
 }
 
 /// Puts a port into VLANs, and out of the one in which the bridge put it.
@@ -139,7 +146,7 @@ fn vlan_gateway_steps(attach: &Attach<'_>, bridge: &BridgeConfig, vlan: u16, hos
             mtu: bridge.mtu,
         });
     }
-    steps.push(sysctl(Place::Host, Setting::conf("ipv6", &gateway, "accept_ra"), "0", true));
+    steps.extend(quiet(&gateway));
     steps.push(vlans(bridge, &port, &[], vlan, host));
     steps.push(Step::SetUp { place: Place::Host, link: gateway });
     steps

@@ -19,7 +19,6 @@ impl fmt::Display for Step {
             }
             Self::FilterVlans { bridge } => write!(f, "ip link set {bridge} type bridge vlan_filtering 1"),
             Self::SetUp { place, link } => write!(f, "{}ip link set {link} up", Enter(*place)),
-            Self::SetPromisc { link } => write!(f, "ip link set {link} promisc on"),
             Self::Sysctl { place, setting, value, .. } => write!(f, "{}sysctl -w {setting}={value}", Enter(*place)),
             Self::DeleteAddress { link, address } => write!(f, "ip addr del {address} dev {link}"),
             Self::AddAddress { place, link, address, flags } => {

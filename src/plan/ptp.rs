@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{
-    add::{Attach, ObservedHost, sysctl},
-    bridge::{forwarding_steps, gateway_address},
+    add::{Attach, ObservedHost},
+    bridge::{forwarding_steps, gateway_address, quiet},
     check::{Differences, Expected, ObservedAttachment, list},
-    step::{Place, Setting, Step},
+    step::{Place, Step},
 };
 use crate::{
     cni::result::{IpConfig, Route},
@@ -36,7 +36,8 @@ pub(super) fn steps(attach: &Attach<'_>, ptp: &PtpConfig, ips: &[IpConfig], host
         peer_mac: attach.sandbox_mac,
         mtu: ptp.mtu,
     });
-    steps.push(sysctl(Place::Host, Setting::conf("ipv6", &link, "accept_ra"), "0", true));
+    let has_ipv6 = gateways.iter().any(|gateway| gateway.addr().is_ipv6());
+    steps.extend(quiet(&link).into_iter().take(if has_ipv6 { 2 } else { 1 }));
     for (gateway, route) in ips.iter().filter_map(host_side) {
         let flags = AddressFlags { nodad: true, ..AddressFlags::default() };
         steps.push(Step::AddAddress { place: Place::Host, link: link.clone(), address: gateway, flags });

@@ -70,11 +70,6 @@ pub enum Step {
         /// Its name.
         link: String,
     },
-    /// Turn promiscuous mode on, on the host.
-    SetPromisc {
-        /// Its name.
-        link: String,
-    },
     /// Write a kernel setting.
     Sysctl {
         /// Whose setting.

@@ -108,6 +108,7 @@ fn first_container_of_a_dual_stack_network() {
     let expected = [
         "ip link add br0 address 02:03:00:00:00:00 mtu 1400 type bridge",
         "sysctl -w net.ipv6.conf.br0.accept_ra=0",
+        "sysctl -w net.ipv6.conf.br0.accept_dad=0",
         "ip link set br0 up",
         "ip addr add 10.1.0.1/24 dev br0",
         "ip addr add fd00::1/64 dev br0 nodad",
@@ -243,6 +244,7 @@ fn a_vlan_has_a_gateway_of_its_own() {
         "ip link add vethe88cdb46 address 02:03:00:00:00:01 master br0 up type veth \
          peer name br0.100 address 02:03:00:00:00:02",
         "sysctl -w net.ipv6.conf.br0/100.accept_ra=0",
+        "sysctl -w net.ipv6.conf.br0/100.accept_dad=0",
         "bridge vlan del dev vethe88cdb46 vid 1",
         "bridge vlan add dev vethe88cdb46 vid 100 pvid untagged",
         "ip link set br0.100 up",
@@ -264,7 +266,7 @@ fn a_vlan_has_a_gateway_of_its_own() {
 
     host.bridge.as_mut().unwrap().vlan_filtering = true;
     host.gateway.as_mut().unwrap().up = false;
-    assert_eq!(vlan_steps(&config, &host), [&gateway[1..5], &port].concat(), "a killed ADD made it half");
+    assert_eq!(vlan_steps(&config, &host), [&gateway[1..6], &port].concat(), "a killed ADD made it half");
 }
 
 #[test]

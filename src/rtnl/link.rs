@@ -107,14 +107,6 @@ impl Rtnl {
         self.switch(link, LinkFlags::Up, false, "down")
     }
 
-    /// Turns promiscuous mode on or off.
-    ///
-    /// # Errors
-    /// Any refusal.
-    pub fn set_promisc(&self, link: &Link, on: bool) -> Result<(), Error> {
-        self.switch(link, LinkFlags::Promisc, on, if on { "promisc on" } else { "promisc off" })
-    }
-
     fn switch(&self, link: &Link, what: LinkFlags, on: bool, words: &str) -> Result<(), Error> {
         let message = flag(about(link.index, Vec::new()), what, on);
         self.run((RTM_SETLINK, message), 0, || format!("ip link set {} {words}", link.name))

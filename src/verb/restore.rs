@@ -196,7 +196,6 @@ fn is_undone(step: &Step, rtnl: &Rtnl) -> Result<bool> {
             link_of(host)?.master != Some(link_of(bridge)?.index)
         }
         Step::SetUp { link, .. } => !link_of(link)?.up,
-        Step::SetPromisc { link } => !link_of(link)?.promisc,
         Step::SetPort { link, flags } => link_of(link)?.port != Some(*flags),
         Step::SetVlans { link, trunk, native, .. } => {
             let present = rtnl.port_vlans(&link_of(link)?)?;

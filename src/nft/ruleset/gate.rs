@@ -7,7 +7,8 @@
 //!
 //! A [`Gate`] is a filter chain at the hook of what is forwarded, in a table of the families ip, ip6 and inet that is not
 //! ours, which drops what no rule of it accepts: by its policy, or by a last rule that drops or rejects everything. Where
-//! its table has the administrator's own chain (`iptablesAdminChainName`), that is asked before.
+//! its table has the administrator's own chain (`iptablesAdminChainName`), that is asked before, and also where nothing
+//! drops.
 //!
 //! What this does not reach: the tables of iptables-legacy, which are not part of nf_tables; a table whose owner keeps it
 //! (firewalld from 2.1 unless `NftablesTableOwner=no`); and rules that drop at a hook that comes earlier.
@@ -22,7 +23,7 @@ pub const MARK: u32 = 0x1000;
 /// The comment of our rules in other programs' chains.
 pub(crate) const COMMENT: &str = "groundwork";
 
-/// A chain of another program that lets through only what one of its rules accepts.
+/// A chain of another program that lets through only what one of its rules accepts, or is to ask the administrator's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gate {
     /// Its table's family: ip, ip6 or inet.
@@ -36,8 +37,11 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// The rule that does this with what bears the mark.
+    /// The rule that accepts what bears the mark, or lets the administrator judge whatever comes.
     pub(crate) fn rule(verdict: Verdict) -> Vec<Expression> {
+        if matches!(verdict, Verdict::Jump(_)) {
+            return vec![Expression::Verdict(verdict)];
+        }
         vec![
             Expression::Meta { key: Meta::Mark, to: 0 },
             Expression::Keep { register: 0, mask: MARK.to_ne_bytes().into() },

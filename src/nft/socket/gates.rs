@@ -36,11 +36,10 @@ impl Nft {
             for chain in &chains {
                 let Some(policy_drops) = chain.filters_forwarded else { continue };
                 let rules = self.foreign_rules(number, chain)?;
-                if !policy_drops && !rules.last().is_some_and(ForeignRule::drops_everything) {
-                    continue;
-                }
+                let drops = policy_drops || rules.last().is_some_and(ForeignRule::drops_everything);
                 let has_admin = chains.iter().any(|other| other.table == chain.table && other.name == admin_chain);
-                let wanted = has_admin.then(|| Verdict::Jump(admin_chain.into())).into_iter().chain([Verdict::Accept]);
+                let admin = has_admin.then(|| Verdict::Jump(admin_chain.into()));
+                let wanted = admin.into_iter().chain(drops.then_some(Verdict::Accept));
                 let lacks = |verdict: &Verdict| !rules.iter().any(|rule| rule.does(&Gate::rule(verdict.clone())));
                 let lacking: Vec<_> = wanted.filter(lacks).collect();
                 if !lacking.is_empty() {

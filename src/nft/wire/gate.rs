@@ -36,6 +36,8 @@ pub(crate) struct ForeignChain {
 pub(crate) struct ForeignRule {
     handle: Vec<u8>,
     expressions: Vec<u8>,
+    /// It has our comment.
+    is_ours: bool,
 }
 
 /// Asks for the number of the ruleset that stands now: each transaction makes a new one.
@@ -89,7 +91,8 @@ pub(crate) fn ask_rules_of(number: u32, family: u8, chain: &ForeignChain) -> Vec
 /// The rule in an answer.
 pub(crate) fn foreign_rule(object: &[u8]) -> Option<ForeignRule> {
     let expressions = attribute(object, RULE_EXPRESSIONS).unwrap_or_default().to_vec();
-    Some(ForeignRule { handle: attribute(object, RULE_HANDLE)?.to_vec(), expressions })
+    let is_ours = attribute(object, RULE_USERDATA) == Some(&comment(COMMENT));
+    Some(ForeignRule { handle: attribute(object, RULE_HANDLE)?.to_vec(), expressions, is_ours })
 }
 
 impl ForeignRule {
@@ -98,8 +101,12 @@ impl ForeignRule {
         same_rule(&encode(expressions), &self.without_counters())
     }
 
-    /// Whether it is one of those that [`crate::nft::ruleset::Gate::rule`] makes.
+    /// Whether it is one of those that [`crate::nft::ruleset::Gate::rule`] makes. (What was saved and restored lost its
+    /// comment; a jump to the administrator's chain may stay then.)
     pub(crate) fn is_of_gates(&self) -> bool {
+        if self.is_ours {
+            return true;
+        }
         let expressions = self.without_counters();
         let ours = encode(&Gate::rule(Verdict::Accept));
         let condition = attributes(&ours).count() - 1;

@@ -24,6 +24,7 @@ fn the_host_is_the_gateway_of_each_container() {
         "ip link add veth00000001 address 02:01:00:00:00:00 mtu 1400 up type veth \
          peer name eth0 address 02:02:00:00:00:00 mtu 1400 netns SANDBOX",
         "sysctl -w net.ipv6.conf.veth00000001.accept_ra=0",
+        "sysctl -w net.ipv6.conf.veth00000001.accept_dad=0",
         "ip addr add 10.1.0.1/32 dev veth00000001",
         "ip route add 10.1.0.2/32 dev veth00000001 scope 254",
         "ip addr add fd00::1/128 dev veth00000001 nodad",
