@@ -18,7 +18,7 @@ use crate::{
         Nft,
         ruleset::{Element, Flows},
     },
-    plan::{self, Place, Step, source_routing::RouteChange},
+    plan::{self, Place, Setting, Step, source_routing::RouteChange},
     rtnl::{
         self, Link, Move, NewLink, RouteEntry, Rtnl, VethPair,
         values::{MAIN_TABLE, STATIC},
@@ -130,10 +130,7 @@ fn run_in_sandbox(steps: &[Step], sandbox: &Sandbox, links: &mut Links) -> Resul
 pub(crate) fn run_anywhere(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
     match step {
         Step::SetUp { link, .. } => rtnl.set_up(links.named(rtnl, link)?)?,
-        Step::Sysctl { setting, value, optional, .. } => match sysctl::write(&setting.0, value) {
-            Err(error) if *optional && error.source.raw_os_error() == Some(Errno::ENOENT as i32) => {}
-            written => written?,
-        },
+        Step::Sysctl { setting, value, optional, .. } => set(setting, value, *optional, rtnl, links)?,
         Step::AddAddress { link, address, flags, .. } => {
             // Another ADD was faster, or the link kept it on its way into a VRF.
             unless(rtnl.add_address(links.named(rtnl, link)?, *address, *flags), Errno::EEXIST)?;
@@ -197,6 +194,21 @@ fn run_on_bridge_or_ifb(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<(
         _ => {}
     }
     Ok(())
+}
+
+/// Gives a setting its value. Some are turned on by rtnetlink: see `rtnl::conf` for why.
+fn set(setting: &Setting, value: &str, optional: bool, rtnl: &Rtnl, links: &mut Links) -> Result<()> {
+    let Some((link, of_ipv4)) = setting.of_ipv4().filter(|_| value == "1") else {
+        return match sysctl::write(&setting.0, value) {
+            Err(error) if optional && error.source.raw_os_error() == Some(Errno::ENOENT as i32) => Ok(()),
+            written => Ok(written?),
+        };
+    };
+    match rtnl.turn_on(links.named(rtnl, link)?, of_ipv4) {
+        // A link too small for IPv4.
+        Err(error) if optional && error.errno() == Some(Errno::EAFNOSUPPORT) => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 /// Makes a link whose parent is where `rtnl` is, in the sandbox, or there too.

@@ -35,8 +35,8 @@ pub fn observe_host(rtnl: &Rtnl, config: &NativeConfig, ipv6: bool) -> Result<Ob
         observe_bridge(rtnl, bridge, &mut host)?;
     }
     if config.link.as_ref().is_some_and(LinkConfig::is_gateway) {
-        host.forwarding_v4 = sysctl::read("net/ipv4/ip_forward")? == "1";
-        host.forwarding_v6 = !ipv6 || sysctl::read("net/ipv6/conf/all/forwarding")? == "1";
+        host.forwarding_v4 = rtnl.is_forwarding(false)?;
+        host.forwarding_v6 = !ipv6 || rtnl.is_forwarding(true)?;
         if !host.forwarding_v6 {
             host.advertised = advertised(rtnl)?;
         }

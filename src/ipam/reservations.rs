@@ -18,10 +18,8 @@ pub use super::{
 pub use crate::config::ipam::REFERENCE_DATA_DIR;
 use crate::{
     config::{Attachment, RangeSet},
-    store::{self, BootId, IoError, Lock, Store, folder::Folder},
+    store::{self, BootId, IoError, LEASES, Lock, Store, folder::Folder},
 };
-
-const LEASES: &str = "leases";
 
 /// Says whether an attachment is dead for sure: then its lock, held until its leases are taken from it.
 pub type Reclaim<'a> = dyn FnMut(&Attachment) -> Option<Lock> + 'a;

@@ -8,7 +8,7 @@ use super::source_routing::RouteChange;
 use crate::{
     cni::{mac::Mac, result::Route},
     nft::ruleset::{Element, Owned},
-    rtnl::values::{AddressFlags, LinkKind, LinkSettings, PortFlags, RouteEntry, Shaper, SourceRule},
+    rtnl::values::{AddressFlags, Ipv4Setting, LinkKind, LinkSettings, PortFlags, RouteEntry, Shaper, SourceRule},
 };
 
 /// In which network namespace a step runs.
@@ -29,6 +29,15 @@ impl Setting {
     #[must_use]
     pub fn conf(family: &str, link: &str, name: &str) -> Self {
         Self(format!("net/{family}/conf/{link}/{name}"))
+    }
+
+    /// The link whose setting it is, and which, where rtnetlink can turn it on.
+    #[must_use]
+    pub fn of_ipv4(&self) -> Option<(&str, Ipv4Setting)> {
+        let (link, name) = self.0.strip_prefix("net/ipv4/conf/")?.rsplit_once('/')?;
+        let setting =
+            [Ipv4Setting::ArpNotify, Ipv4Setting::RouteLocalnet].into_iter().find(|one| one.to_string() == name);
+        setting.filter(|_| !matches!(link, "all" | "default")).map(|setting| (link, setting))
     }
 }
 

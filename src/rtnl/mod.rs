@@ -1,6 +1,7 @@
 //! Links, addresses and routes over rtnetlink: thin, one file per kernel object.
 
 mod address;
+mod conf;
 mod link;
 mod neighbour;
 mod qdisc;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use netlink_packet_core::{DecodeError, NlaBuffer, NlasIterator};
 
 use super::{
-    Link, PortFlags,
+    Link, PortFlags, conf,
     values::{IpvlanMode, LinkKind, MacvlanMode},
 };
 use crate::cni::mac::Mac;
@@ -22,6 +22,9 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_TXQLEN: u16 = 13;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
+const IFLA_AF_SPEC: u16 = 26;
+const AF_INET: u16 = 2;
+const IFLA_INET_CONF: u16 = 1;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
@@ -64,6 +67,10 @@ pub(super) fn link(payload: &[u8]) -> Result<Link, DecodeError> {
             IFLA_LINK => link.peer = number(Some(value)),
             IFLA_IFALIAS => link.alias = Some(text(value)).filter(|alias| !alias.is_empty()),
             IFLA_LINKINFO => describe(&mut link, value),
+            IFLA_AF_SPEC => {
+                let array = find(value, AF_INET).and_then(|parts| find(parts, IFLA_INET_CONF));
+                link.ipv4 = array.map(conf::ipv4_settings).unwrap_or_default();
+            }
             _ => {}
         }
     }

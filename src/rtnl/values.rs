@@ -52,6 +52,35 @@ pub struct Link {
     pub vlan_filtering: bool,
     /// `vlan_default_pvid` of a bridge: the VLAN of a new port; 0 for none.
     pub default_vlan: u16,
+    /// Its settings of IPv4.
+    pub ipv4: Ipv4Settings,
+}
+
+/// Those of a link's settings under `net/ipv4/conf` that networks need.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ipv4Settings {
+    /// `arp_notify`
+    pub arp_notify: bool,
+    /// `route_localnet`
+    pub route_localnet: bool,
+}
+
+/// One of [`Ipv4Settings`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ipv4Setting {
+    /// Tell the neighbours when the link goes up.
+    ArpNotify,
+    /// Let packets of 127.0.0.0/8 through.
+    RouteLocalnet,
+}
+
+impl fmt::Display for Ipv4Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ArpNotify => "arp_notify",
+            Self::RouteLocalnet => "route_localnet",
+        })
+    }
 }
 
 /// What a link without an end elsewhere is.

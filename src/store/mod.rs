@@ -33,7 +33,7 @@ mod record;
 
 pub use boot::BootId;
 pub use folder::IoError;
-pub use networks::{all, networks, of_network};
+pub use networks::{LEASES, all, networks, of_network};
 pub use record::{FORMAT, HostLink, Leases, Netns, Plugin, Record, SandboxLink, Shaped, State};
 
 use self::{

@@ -4,7 +4,12 @@ use std::path::Path;
 
 use nix::sys::stat::{FileStat, SFlag};
 
-use super::{BootId, Error, Store, check_identifier, state_folder};
+use crate::config::Attachment;
+
+use super::{BootId, Error, Store, attachment_of, check_identifier, state_folder};
+
+/// Where the leases of a network lie, beside its records.
+pub const LEASES: &str = "leases";
 
 /// The networks of which the state folder holds something.
 ///
@@ -47,7 +52,8 @@ pub fn of_network(state_dir: &Path, network: &str, is_wanted: impl Fn(&str) -> b
     names.sort();
     let mut stores = Vec::new();
     for name in names {
-        if folder.stat(&name)?.is_none_or(|stat| !is_folder(&stat)) {
+        // Leases are no records, and many.
+        if name == LEASES || folder.stat(&name)?.is_none_or(|stat| !is_folder(&stat)) {
             continue; // a file of the overlay's
         }
         let (Some(folder), Some(attachments)) = (state.subfolder(network)?, folder.subfolder(&name)?) else {
@@ -56,4 +62,16 @@ pub fn of_network(state_dir: &Path, network: &str, is_wanted: impl Fn(&str) -> b
         stores.push(Store { folder, attachments, network: network.into(), boot: boot.clone() });
     }
     Ok(stores)
+}
+
+impl Store {
+    /// As [`Store::list`], those of one container.
+    ///
+    /// # Errors
+    /// A file operation that failed.
+    pub fn list_of(&self, container_id: &str) -> Result<Vec<Attachment>, Error> {
+        let mut names = self.attachments.names()?;
+        names.retain(|name| name.strip_prefix(container_id).is_some_and(|rest| rest.starts_with('@')));
+        Ok(names.iter().filter_map(|name| attachment_of(name)).collect())
+    }
 }

@@ -50,7 +50,7 @@ pub(super) fn hand_over(store: &Store, left: &Record, nft: &mut Nft) -> Result<(
         return Ok(());
     }
     for heirs in store::all(store.state_dir())? {
-        for attachment in heirs.list()?.into_iter().filter(|heir| heir.container_id == left.container_id) {
+        for attachment in heirs.list_of(&left.container_id)? {
             if heirs.network() == left.network && attachment.ifname == left.ifname {
                 continue;
             }
