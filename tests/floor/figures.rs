@@ -43,6 +43,9 @@ pub(crate) struct Spread {
     pub(crate) three_quarters: f64,
 }
 
+/// Which time of the samples.
+pub(crate) type Time = fn(&Figures, &What) -> Option<Spread>;
+
 impl What {
     pub(crate) fn of(variant: &str, verb: &'static str, present: usize, at_once: usize) -> Self {
         Self { variant: variant.into(), verb, present, at_once }
@@ -115,20 +118,20 @@ impl Figures {
         table.text()
     }
 
-    /// Medians by what the columns vary, and the last against the first.
+    /// Medians of wall or CPU time by what the columns vary, and the last against the first.
     pub(crate) fn across(
         &self,
         (variants, verbs): (&[String], &[&'static str]),
         (heads, unit): (&[&str], &str),
         column: impl Fn(&str, &'static str) -> Vec<What>,
-        scale: f64,
+        (time, scale): (Time, f64),
     ) -> String {
         let heads: Vec<&str> = ["", ""].iter().chain(heads).chain(&["last / first"]).copied().collect();
         let mut table = Table::new(&heads);
         for verb in verbs {
             for variant in variants {
                 let cells: Vec<_> =
-                    column(variant, verb).iter().map(|what| (self.wall(what), self.lost(what))).collect();
+                    column(variant, verb).iter().map(|what| (time(self, what), self.lost(what))).collect();
                 let medians: Vec<f64> = cells.iter().filter_map(|(wall, _)| wall.map(|wall| wall.median)).collect();
                 if medians.is_empty() {
                     continue;

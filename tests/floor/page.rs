@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::figures::{Figures, Table, What};
+use crate::figures::{Figures, Table, Time, What};
 use crate::plot::{Line, Picture};
 use crate::support::GROUNDWORK;
 
@@ -17,28 +17,27 @@ const END: &str = "<!-- measured: end -->\n";
 /// All that a run measured, as Markdown.
 pub(crate) fn measured(figures: &Figures, variants: &[String], nodes: &[String], machine: &str) -> String {
     let alone = figures.alone(variants, &VERBS);
-    let verbs = ["ADD", "CHECK", "DEL"];
-    let present = figures.across(
-        (variants, &verbs),
-        (&["0", "100", "500", "1,000"], " ms"),
-        |variant, verb| PRESENT.map(|present| What::of(variant, verb, present, 1)).into(),
-        1.0,
-    );
+    let by_present = |verbs: &[&'static str], unit, time: Time| {
+        let column = |variant: &str, verb| PRESENT.map(|present| What::of(variant, verb, present, 1)).into();
+        figures.across((variants, verbs), (&["0", "100", "500", "1,000"], unit), column, (time, 1.0))
+    };
+    let present = by_present(&["ADD", "CHECK", "DEL"], " ms", Figures::wall);
+    let present_cpu = by_present(&["ADD", "DEL"], " CPU ms", Figures::cpu);
     let at_once = figures.across(
         (variants, &["ADD", "DEL"]),
         (&["20", "100"], " ms"),
         |variant, verb| AT_ONCE.map(|at_once| What::of(variant, verb, 0, at_once)).into(),
-        1.0,
+        (Figures::wall, 1.0),
     );
     let connect = figures.across(
         (nodes, &["connect"]),
         (&["1", "100", "1,000"], " us"),
         |node, verb| CONNECTED.map(|present| What::of(node, verb, present, 1)).into(),
-        1000.0,
+        (Figures::wall, 1000.0),
     );
     format!(
         "{machine}\n\n### Targets\n{}\n### One at a time, nothing else attached\n{alone}\n### With so many attachments \
-         present\n{present}\n### So many at once, until all are done\n{at_once}\n### A new TCP connection from outside \
+         present\n{present}\n{present_cpu}\n### So many at once, until all are done\n{at_once}\n### A new TCP connection from outside \
          through a host port, so many containers with one each\n{connect}",
         targets(figures)
     )
