@@ -45,6 +45,8 @@ pub struct Directory {
     claims: BTreeMap<IpNet, String>,
     records: BTreeMap<String, Record>,
     alive: BTreeSet<String>,
+    /// Nodes that have news; None when all may have.
+    news: Option<BTreeSet<String>>,
     /// Keys that nothing is known about, for the count.
     strangers: BTreeSet<Vec<u8>>,
 }
@@ -117,6 +119,7 @@ impl Directory {
             claims: BTreeMap::new(),
             records: BTreeMap::new(),
             alive: BTreeSet::new(),
+            news: None,
             strangers: BTreeSet::new(),
         }
     }
@@ -173,11 +176,14 @@ impl Directory {
                 if is_new { Touched::Config } else { Touched::Nothing }
             }
             Some(Key::Alloc(subnet)) => {
-                self.claims.insert(subnet, String::from_utf8_lossy(&value).into_owned());
+                let holder = String::from_utf8_lossy(&value).into_owned();
+                let former = self.claims.insert(subnet, holder.clone());
+                self.note(former.into_iter().chain([holder]));
                 Touched::Claims
             }
             Some(Key::Node(node)) => {
                 let touched = self.whose(&node);
+                self.note([node.clone()]);
                 let host = serde_json::from_slice(&value).map_err(|error| error.to_string());
                 self.records.insert(node, Record { revision, host });
                 touched
@@ -202,11 +208,13 @@ impl Directory {
                 Touched::Config
             }
             Some(Key::Alloc(subnet)) => {
-                self.claims.remove(&subnet);
+                let former = self.claims.remove(&subnet);
+                self.note(former);
                 Touched::Claims
             }
             Some(Key::Node(node)) => {
                 self.records.remove(&node);
+                self.note([node.clone()]);
                 self.whose(&node)
             }
             Some(Key::Alive(node)) => {
@@ -218,6 +226,26 @@ impl Directory {
                 Touched::Nothing
             }
         }
+    }
+
+    fn note(&mut self, nodes: impl IntoIterator<Item = String>) {
+        if let Some(news) = &mut self.news {
+            news.extend(nodes);
+        }
+    }
+
+    /// The nodes with a new record or a new claim since this was asked last; None when all may have one.
+    pub fn take_news(&mut self) -> Option<BTreeSet<String>> {
+        self.news.replace(BTreeSet::new())
+    }
+
+    /// A peer's record, as far as it agrees with its key and with the claims.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn peer(&self, node: &str) -> Result<Option<&Host>, Refusal> {
+        let record = self.records.get(node).filter(|_| node != self.node);
+        record.map(|record| self.checked(node, &record.host)).transpose()
     }
 
     fn whose(&self, node: &str) -> Touched {

@@ -1,6 +1,11 @@
 //! etcd, as far as the agent uses it. Nothing waits longer than [`PATIENCE`] for an answer.
 
-use std::{error::Error as _, fmt, time::Duration};
+use std::{
+    error::Error as _,
+    fmt,
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
 
 use etcd_client::{
     Certificate, Client, Compare, CompareOp, ConnectOptions, GetOptions, Identity, LeaseKeepAliveStream, LeaseKeeper,
@@ -38,17 +43,14 @@ pub enum EtcdError {
         /// What came back.
         source: Box<etcd_client::Error>,
     },
+    /// None of several members can be used.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Members(Vec<EtcdError>),
 }
 
 impl EtcdError {
     fn refused(doing: &dyn fmt::Display, source: etcd_client::Error) -> Self {
         Self::Refused { doing: doing.to_string(), source: Box::new(source) }
-    }
-
-    /// Whether the user may not do that.
-    #[must_use]
-    pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Refused { source, .. } if denied(source))
     }
 }
 
@@ -73,10 +75,6 @@ pub fn explain(error: &etcd_client::Error) -> String {
     text
 }
 
-fn denied(error: &etcd_client::Error) -> bool {
-    matches!(error, etcd_client::Error::GRpcStatus(status) if status.message().contains("permission denied"))
-}
-
 fn advice(error: &etcd_client::Error) -> &'static str {
     let etcd_client::Error::GRpcStatus(status) = error else { return "" };
     match status.message() {
@@ -89,7 +87,7 @@ fn advice(error: &etcd_client::Error) -> &'static str {
     }
 }
 
-/// A connection to etcd's members.
+/// A connection to one of etcd's members.
 pub struct Etcd {
     client: Client,
 }
@@ -99,6 +97,26 @@ pub struct Lease {
     id: i64,
     keeper: LeaseKeeper,
     answers: LeaseKeepAliveStream,
+}
+
+fn options(config: &EtcdConfig) -> Result<ConnectOptions, EtcdError> {
+    let mut options = ConnectOptions::new()
+        .with_connect_timeout(PATIENCE)
+        .with_keep_alive(Duration::from_secs(5), PATIENCE)
+        .with_keep_alive_while_idle(true)
+        .with_require_leader(true)
+        .with_auto_token_refresh(true);
+    if let Some(ca) = &config.ca {
+        let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read(ca)?));
+        if let (Some(cert), Some(key)) = (&config.cert, &config.key) {
+            tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
+        }
+        options = options.with_tls(tls);
+    }
+    if let Some((user, password)) = config.credentials()? {
+        options = options.with_user(user, password);
+    }
+    Ok(options)
 }
 
 async fn in_time<T>(
@@ -112,30 +130,37 @@ async fn in_time<T>(
 }
 
 impl Etcd {
-    /// Connects, and logs in where a user is set. Files are read anew: certificates and passwords change.
+    /// Connects to the first member, from a random one on, by which `key` can be read, and logs in where a user is set.
+    /// Files are read anew: certificates and passwords change.
     ///
     /// # Errors
-    /// A file cannot be read, or no member answers.
-    pub async fn connect(config: &EtcdConfig) -> Result<Self, EtcdError> {
-        let mut options = ConnectOptions::new()
-            .with_connect_timeout(PATIENCE)
-            .with_keep_alive(Duration::from_secs(5), PATIENCE)
-            .with_keep_alive_while_idle(true)
-            .with_require_leader(true)
-            .with_auto_token_refresh(true);
-        if let Some(ca) = &config.ca {
-            let mut tls = TlsOptions::new().ca_certificate(Certificate::from_pem(read(ca)?));
-            if let (Some(cert), Some(key)) = (&config.cert, &config.key) {
-                tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
+    /// A file cannot be read, or there is no such member.
+    pub async fn connect(config: &EtcdConfig, key: &str) -> Result<Self, EtcdError> {
+        let options = options(config)?;
+        let count = config.endpoints.len();
+        let first = usize::try_from(RandomState::new().hash_one(0) >> 8).unwrap_or_default() % count.max(1);
+        let mut problems = Vec::new();
+        for endpoint in config.endpoints.iter().cycle().skip(first).take(count) {
+            match Self::member(endpoint, options.clone(), key).await {
+                Ok(etcd) => return Ok(etcd),
+                Err(problem) => problems.push(problem),
             }
-            options = options.with_tls(tls);
         }
-        if let Some((user, password)) = config.credentials()? {
-            options = options.with_user(user, password);
+        match problems.pop() {
+            Some(only) if problems.is_empty() => Err(only),
+            last => Err(EtcdError::Members(problems.into_iter().chain(last).collect())),
         }
-        let doing = format!("reach etcd at {}", config.endpoints.join(", "));
-        let client = in_time(doing, Client::connect(&config.endpoints, Some(options))).await?;
-        Ok(Self { client })
+    }
+
+    /// One member, asked a question that needs its quorum.
+    async fn member(endpoint: &str, options: ConnectOptions, key: &str) -> Result<Self, EtcdError> {
+        let doing = format!("reach etcd at {endpoint}");
+        let reach = async {
+            let mut client = Client::connect([endpoint], Some(options)).await?;
+            client.get(key, Some(GetOptions::new().with_keys_only())).await?;
+            Ok(client)
+        };
+        Ok(Self { client: in_time(doing, reach).await? })
     }
 
     /// Everything below a root, as it was at one revision.

@@ -129,7 +129,7 @@ impl Follower {
     }
 
     async fn session(&mut self) -> Result<std::convert::Infallible, Fault> {
-        let mut etcd = Etcd::connect(&self.config.etcd).await?;
+        let mut etcd = Etcd::connect(&self.config.etcd, &self.keys.config()).await?;
         let settings = self.take_up(&mut etcd).await?;
         self.health.etcd_reached();
         // Before the host knows where it is, there is nothing to say of it, but much to hear.

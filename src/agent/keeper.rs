@@ -12,7 +12,9 @@ use tokio::sync::watch;
 
 use super::{
     config::AgentConfig,
+    directory::Directory,
     events::Interest,
+    followed::{Difference, Followed},
     health::Health,
     shared::{Membership, Shared, Site},
 };
@@ -26,7 +28,7 @@ use crate::{
     nft::Nft,
     overlay::{
         Carrier, HostFile, Reconciled, admit, apply, expel, find_underlay,
-        plan::{Device, Entries, Host, derived_mac, difference, entries, vteps},
+        plan::{Device, Host, derived_mac},
         reconcile,
     },
     rtnl::{Link, Rtnl},
@@ -88,8 +90,7 @@ struct Held {
     own: Host,
     device: Device,
     link: Link,
-    entries: Entries,
-    vteps: Vec<IpAddr>,
+    followed: Followed,
 }
 
 impl Keeper {
@@ -218,9 +219,11 @@ impl Keeper {
         self.tell_the_plugin(&membership, &own, &device)?;
         self.own.send_if_modified(|known| known.replace(own.clone()).as_ref() != Some(&own));
         self.health.kernel_right(&own.subnets, own.vtep);
-        let (entries, vteps) = (entries(&peers), vteps(&peers));
-        self.held = Some(Held { membership, own, device, link, entries, vteps });
+        let followed = Followed::all(peers);
+        let count = followed.count();
+        self.held = Some(Held { membership, own, device, link, followed });
         if !std::mem::replace(&mut self.is_ready, true) {
+            tracing::info!(peers = count, "this host is in the overlay");
             notify(&[NotifyState::Ready]);
         }
         Ok(())
@@ -249,7 +252,8 @@ impl Keeper {
     /// The peers to follow; what is refused is told once.
     fn peers(&mut self, own: &Host, membership: &Membership) -> Vec<Host> {
         let networks = &membership.settings.overlay.networks;
-        let (peers, refused, alive) = self.shared.with(|directory| {
+        let (peers, refused, alive) = self.shared.take(|directory| {
+            directory.take_news();
             let (peers, refused) = directory.peers(own, networks);
             (peers, refused, directory.alive())
         });
@@ -264,27 +268,59 @@ impl Keeper {
 
     /// Makes what changed in etcd so, by what the kernel was made to hold before.
     fn update(&mut self) -> Result<(), Failure> {
-        let Some(held) = self.held.take_if(|held| self.shared.membership().as_ref() == Some(&held.membership)) else {
+        let Some(mut held) = self.held.take_if(|held| self.shared.membership().as_ref() == Some(&held.membership))
+        else {
             return self.survey();
         };
-        let peers = self.peers(&held.own, &held.membership);
-        let (wanted, senders) = (entries(&peers), vteps(&peers));
-        let changes = difference(&wanted, &held.entries);
-        let new: Vec<_> = senders.iter().filter(|vtep| held.vteps.binary_search(vtep).is_err()).copied().collect();
-        let gone: Vec<_> = held.vteps.iter().filter(|vtep| senders.binary_search(vtep).is_err()).copied().collect();
-        if !(changes.is_empty() && new.is_empty() && gone.is_empty()) {
-            let (network, mut nft) = (&self.config.network, Nft::open()?);
-            if !new.is_empty() {
-                admit(&mut nft, network, &held.device, &new)?;
+        let networks = &held.membership.settings.overlay.networks;
+        let difference = match self.news() {
+            Some(news) => match held.followed.take_up(&held.own, networks, news) {
+                Some(difference) => {
+                    self.health.counted(held.followed.count(), 0, self.shared.with(Directory::alive));
+                    difference
+                }
+                None => return self.survey(),
+            },
+            None => {
+                let followed = Followed::all(self.peers(&held.own, &held.membership));
+                let difference = followed.since(&held.followed);
+                held.followed = followed;
+                difference
             }
-            apply(&Rtnl::open()?, &held.link, &changes)?;
-            if !gone.is_empty() {
-                expel(&mut nft, network, &held.device, &gone)?;
-            }
-            tracing::info!(entries = changes.len(), admitted = new.len(), expelled = gone.len(), "followed");
-            self.health.changed(changes.len());
+        };
+        self.follow(&held, &difference)?;
+        self.held = Some(held);
+        Ok(())
+    }
+
+    /// What a few nodes say now, as long as no record is refused: one that is may be right by what another node says.
+    fn news(&self) -> Option<Vec<(String, Option<Host>)>> {
+        let is_peaceful = self.refused.is_empty();
+        self.shared.take(|directory| {
+            let nodes = directory.take_news().filter(|_| is_peaceful)?;
+            let said = |node: String| {
+                let host = directory.peer(&node).ok()?.cloned();
+                Some((node, host))
+            };
+            nodes.into_iter().map(said).collect()
+        })
+    }
+
+    fn follow(&self, held: &Held, difference: &Difference) -> Result<(), Failure> {
+        if difference.is_nothing() {
+            return Ok(());
         }
-        self.held = Some(Held { entries: wanted, vteps: senders, ..held });
+        let Difference { changes, admit: new, expel: gone } = difference;
+        let (network, mut nft) = (&self.config.network, Nft::open()?);
+        if !new.is_empty() {
+            admit(&mut nft, network, &held.device, new)?;
+        }
+        apply(&Rtnl::open()?, &held.link, changes)?;
+        if !gone.is_empty() {
+            expel(&mut nft, network, &held.device, gone)?;
+        }
+        tracing::info!(entries = changes.len(), admitted = new.len(), expelled = gone.len(), "followed");
+        self.health.changed(changes.len());
         Ok(())
     }
 }

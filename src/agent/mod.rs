@@ -10,6 +10,7 @@ pub mod directory;
 pub mod etcd;
 mod events;
 mod follow;
+pub mod followed;
 mod health;
 mod keeper;
 pub mod keys;

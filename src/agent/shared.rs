@@ -45,6 +45,11 @@ impl Shared {
         look(&self.lock())
     }
 
+    /// Takes what is new from the directory, which is no change.
+    pub(super) fn take<T>(&self, take: impl FnOnce(&mut Directory) -> T) -> T {
+        take(&mut self.lock())
+    }
+
     /// Changes the directory, and rings.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Directory) -> T) -> T {
         let changed = change(&mut self.lock());
