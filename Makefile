@@ -1,12 +1,16 @@
 .PHONY: help build check test demo bench
 SUITE ?=
+# With this C library the binary is smaller and starts in half the time; without its std the host's will do.
+MUSL := $(shell rustc --print host-tuple | sed 's/-gnu$$/-musl/')
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
 
-build: ## the release binary, static
-	cargo build --release --locked
-	@ls -l target/*/release/groundwork
+build: ## the release binary, static: target/groundwork
+	-rustup target add $(MUSL)
+	target=$(MUSL); [ -d "$$(rustc --print target-libdir --target $(MUSL))" ] || target=$$(rustc --print host-tuple); \
+	cargo build --release --locked --target $$target && install target/$$target/release/groundwork target/groundwork
+	@ls -l target/groundwork
 
 check: ## formatting, lints, documentation and the rules of the house
 	cargo fmt --all --check
@@ -17,9 +21,8 @@ check: ## formatting, lints, documentation and the rules of the house
 test: ## every suite, or those named: make test SUITE="unit netns"
 	@tests/run $(SUITE)
 
-demo: ## two containers on a network, from nothing to nothing
-	cargo build --release --locked
-	target/$$(rustc --print host-tuple)/release/groundwork demo
+demo: build ## two containers on a network, from nothing to nothing
+	target/groundwork demo
 
 bench: ## against the kernel's floor and the reference plugins: docs/performance.md; shorter with ROUNDS=5
 	@tests/run --install floor cnitool

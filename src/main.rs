@@ -8,6 +8,10 @@ use std::{
 
 use groundwork::{cli, verb};
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// A network configuration larger than this is no configuration. In bytes.
 const STDIN_LIMIT: u64 = 16 << 20;
 

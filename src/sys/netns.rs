@@ -138,27 +138,47 @@ impl Sandbox {
         &self.path
     }
 
-    /// Runs something inside, on a thread that is thrown away, so that no thread ever has to come back.
+    /// Runs something inside. This thread goes there and comes back: a thread for it would take as long as what is done
+    /// inside. Where it might not be let back (a user namespace in the network of another), a thread is thrown away.
     ///
     /// In there `/proc/sys/net` shows the sandbox, `/proc/net` still shows the process.
     ///
     /// # Errors
     /// [`Error::Enter`] when the thread or `setns(2)` fails; nothing was run then.
     pub fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> Result<T, Error> {
-        let enter = |source| Error::Enter { path: self.path.clone(), source };
+        let home = own().ok().filter(|home| setns(home, CloneFlags::CLONE_NEWNET).is_ok());
+        let Some(home) = home else { return self.run_on_a_thread(inside) };
+        self.enter()?;
+        let _way_back = WayBack(home);
+        Ok(inside())
+    }
+
+    fn run_on_a_thread<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> Result<T, Error> {
         std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new()
-                .stack_size(256 * 1024)
-                .spawn_scoped(scope, || {
-                    setns(&self.file, CloneFlags::CLONE_NEWNET)?;
-                    Ok(inside())
-                })
-                .map_err(enter)?;
-            match thread.join() {
-                Ok(done) => done.map_err(|errno: nix::errno::Errno| enter(errno.into())),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+            let thread = std::thread::Builder::new().stack_size(256 * 1024).spawn_scoped(scope, || {
+                self.enter()?;
+                Ok(inside())
+            });
+            let thread = thread.map_err(|source| Error::Enter { path: self.path.clone(), source })?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    fn enter(&self) -> Result<(), Error> {
+        let enter = |errno: nix::errno::Errno| Error::Enter { path: self.path.clone(), source: errno.into() };
+        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(enter)
+    }
+}
+
+/// Brings this thread home when it is dropped, also by a panic.
+struct WayBack(File);
+
+impl Drop for WayBack {
+    fn drop(&mut self) {
+        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
+            // It may not do the host's work from in there. What is done until now is on record, for the next DEL.
+            std::process::abort();
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod many;
 mod network;
 mod plan;
 mod requests;
+mod sandbox;
 mod settings;
 mod status;
 mod traffic;
