@@ -121,7 +121,7 @@ impl OverlayConfig {
             subnets: subnets(&object, &networks, &subnet_len)?,
             networks,
             subnet_len,
-            node: object.string("node")?.map(str::to_owned),
+            node: object.parsed("node", "a name of at most 253 bytes", host_name)?,
             engine: engine.map(|(_, engine)| engine).unwrap_or_default(),
             peers: peers(&object, unknown)?,
             peer_file: absolute_path(&object, "peerFile")?,
@@ -166,6 +166,11 @@ impl OverlayConfig {
         };
         self.subnets.clone().or_else(|| (self.engine == Engine::None).then(firsts))
     }
+}
+
+/// As long as the name of a host can be.
+fn host_name(text: &str) -> Option<String> {
+    (text.len() <= 253).then(|| text.to_owned())
 }
 
 /// One value, or a list of them.

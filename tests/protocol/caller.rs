@@ -181,6 +181,20 @@ pub(crate) fn pointers(value: &Value) -> Vec<String> {
     children.into_iter().flat_map(within).collect()
 }
 
+/// A network over several hosts, with every key of that.
+pub(crate) fn overlaid() -> Value {
+    json!({
+        "cniVersion": "1.0.0", "name": "net", "type": "groundwork",
+        "overlay": {
+            "network": "10.244.0.0/16", "subnetLen": 24, "subnet": "10.244.1.0/24", "vni": 7, "port": 8472, "mtu": 1400,
+            "node": "a", "underlay": "192.0.2.1", "engine": "static", "peerFile": "/etc/groundwork/peers.json",
+            "peers": [
+                { "node": "b", "subnets": "10.244.2.0/24", "vtep": "192.0.2.2", "mac": "02:67:c0:00:02:02" },
+            ],
+        },
+    })
+}
+
 /// A native network of VLANs with host ports and a firewall.
 pub(crate) fn guarded() -> Value {
     json!({

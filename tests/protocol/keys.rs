@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::caller::{
-    Caller, chained, collecting, delegated, failure, fixed, guarded, native, path, pointers, put, tuned, vars,
+    Caller, chained, collecting, delegated, failure, fixed, guarded, native, overlaid, path, pointers, put, tuned, vars,
 };
 
 /// A value of each type, none of which a decoder of Go's would take for absent.
@@ -33,11 +33,17 @@ fn is_somebody_elses(pointer: &str) -> bool {
     pointer == "/capabilities" || pointer.starts_with("/capabilities/")
 }
 
+/// Keys that take one value or a list of them: in a list, the value that is refused has the place.
+fn is_one_or_more(pointer: &str) -> bool {
+    ["/overlay/network", "/overlay/subnetLen", "/overlay/subnet", "/overlay/peers/0/subnets"].contains(&pointer)
+}
+
 /// Each value of the configuration in turn replaced by one of each other type: one error document, which says that the
 /// shape is wrong and where.
 fn each_key_is_refused(caller: &Caller, verb: &str, config: &Value) -> usize {
     let mut cases = 0;
-    for pointer in pointers(config).iter().filter(|pointer| !is_somebody_elses(pointer)) {
+    let asked = |pointer: &&String| !is_somebody_elses(pointer) && !is_one_or_more(pointer);
+    for pointer in pointers(config).iter().filter(asked) {
         let own = kind(config.pointer(pointer).unwrap());
         for (_, sample) in samples().into_iter().filter(|(other, _)| *other != own) {
             let document = failure(&caller.call(&vars(verb), put(config, pointer, sample.clone()).to_string()));
@@ -59,6 +65,11 @@ fn of_a_native_network() {
 #[test]
 fn of_vlans_host_ports_and_a_firewall() {
     assert!(each_key_is_refused(&Caller::new(), "ADD", &guarded()) > 90);
+}
+
+#[test]
+fn of_an_overlay() {
+    assert!(each_key_is_refused(&Caller::new(), "ADD", &overlaid()) > 50);
 }
 
 #[test]
@@ -86,7 +97,7 @@ fn of_gc() {
 /// What only a native network has is in one of these.
 #[test]
 fn no_key_is_left_out() {
-    let configs = [native(), guarded()];
+    let configs = [native(), guarded(), overlaid()];
     for key in groundwork::config::bridge::OWN_KEYS {
         assert!(configs.iter().any(|config| !config[key].is_null()), "{key}");
     }

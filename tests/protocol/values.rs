@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::caller::{
-    Caller, chained, collecting, delegated, failure, fixed, guarded, native, path, pointers, put, tuned, vars,
+    Caller, chained, collecting, delegated, failure, fixed, guarded, native, overlaid, path, pointers, put, tuned, vars,
 };
 
 /// A key, a value of the right type that cannot be, and the code.
@@ -273,4 +273,32 @@ fn a_del_is_served_whatever_the_configuration_says() {
         assert!(document["msg"].as_str().unwrap().contains(&pointer[1..]), "{document}");
     }
     caller.untouched();
+}
+
+#[test]
+fn of_an_overlay() {
+    each_value_is_refused(
+        &overlaid(),
+        "ADD",
+        &[
+            ("/cniVersion", json!("2.0.0"), 1),
+            ("/name", json!("../x"), 7),
+            ("/type", json!("a/b"), 7),
+            ("/overlay/network", json!("10.244.0.1/16"), 7),
+            ("/overlay/network", json!(["10.244.0.0/16", "10.245.0.0/16"]), 7),
+            ("/overlay/subnetLen", json!(31), 7),
+            ("/overlay/subnet", json!("10.245.1.0/24"), 7),
+            ("/overlay/vni", json!(0), 7),
+            ("/overlay/port", json!(65536), 7),
+            ("/overlay/mtu", json!(67), 7),
+            ("/overlay/node", json!("x".repeat(256)), 7),
+            ("/overlay/underlay", json!("a/b"), 7),
+            ("/overlay/engine", json!("consul"), 7),
+            ("/overlay/peerFile", json!("peers.json"), 7),
+            ("/overlay/peers/0/node", json!(""), 7),
+            ("/overlay/peers/0/subnets", json!("everything"), 7),
+            ("/overlay/peers/0/vtep", json!("b.example"), 7),
+            ("/overlay/peers/0/mac", json!("01:00:5e:00:00:01"), 7),
+        ],
+    );
 }
