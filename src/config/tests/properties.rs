@@ -131,7 +131,7 @@ proptest! {
             Err(ConfigError::Condition { path: named, .. }) => prop_assert!(named.starts_with(&path)),
             Err(ConfigError::Field(FieldError { path: named, .. })) => {
                 let same_object = path.rsplit_once('.').is_some_and(|(parent, _)| named.starts_with(parent));
-                let ranges = ["ipam", "runtimeConfig", "args.cni", "mtu"];
+                let ranges = ["ipam", "runtimeConfig", "args.cni", "mtu", "ipspoofchk"];
                 let compared = ranges.iter().any(|other| path.starts_with(other)) && ranges.iter().any(|other| named.starts_with(other));
                 prop_assert!(named.starts_with(&path) || same_object || compared, "{path}: {named}");
             }
