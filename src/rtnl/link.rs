@@ -4,9 +4,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_route::link::{
     InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    LinkExtentMask, LinkInfo, LinkMessage,
 };
 use nix::libc::{RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use super::{Error, Link, LinkSettings, NEW, PortFlags, Rtnl, absent, reading};
 use crate::{
@@ -68,9 +69,9 @@ impl Rtnl {
     /// EEXIST when the name is taken; any other refusal.
     pub fn create_bridge(&self, name: &str, mac: Mac, mtu: Option<u32>, vlan_filtering: bool) -> Result<(), Error> {
         let filtering = vlan_filtering.then(|| InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]));
-        let mut attributes = vec![self::name(name), address(mac), kind(InfoKind::Bridge, filtering)];
-        attributes.extend(mtu.map(LinkAttribute::Mtu));
-        self.run((RTM_NEWLINK, about(0, attributes)), NEW, || format!("ip link add {name} type bridge"))
+        let bridge = Builder::new_with_info_kind(InfoKind::Bridge).name(name).address(mac.0.into());
+        let bridge = given(given(bridge, mtu, Builder::mtu), filtering, Builder::set_info_data);
+        self.run((RTM_NEWLINK, bridge.build()), NEW, || format!("ip link add {name} type bridge"))
     }
 
     /// Makes a veth pair in one request, the host's end up.
@@ -78,14 +79,12 @@ impl Rtnl {
     /// # Errors
     /// EEXIST when either name is taken; any other refusal.
     pub fn create_veth(&self, pair: &VethPair<'_>, sandbox: Option<BorrowedFd<'_>>) -> Result<(), Error> {
-        let mut peer = vec![name(pair.peer), address(pair.peer_mac)];
-        peer.extend(sandbox.map(|sandbox| LinkAttribute::NetNsFd(sandbox.as_raw_fd())));
-        peer.extend(pair.mtu.map(LinkAttribute::Mtu));
-        let mut host = vec![name(pair.host), address(pair.host_mac)];
-        host.extend(pair.mtu.map(LinkAttribute::Mtu));
-        host.extend(pair.master.map(LinkAttribute::Controller));
-        host.push(kind(InfoKind::Veth, Some(InfoData::Veth(InfoVeth::Peer(about(0, peer))))));
-        self.run((RTM_NEWLINK, flag(about(0, host), LinkFlags::Up, true)), NEW, || {
+        let end = |name: &str, mac: Mac, kind| given(kind, pair.mtu, Builder::mtu).name(name).address(mac.0.into());
+        let peer = end(pair.peer, pair.peer_mac, Builder::default());
+        let peer = given(peer, sandbox.map(|sandbox| sandbox.as_raw_fd()), Builder::setns_by_fd).build();
+        let host = end(pair.host, pair.host_mac, Builder::new_with_info_kind(InfoKind::Veth)).up();
+        let host = given(host, pair.master, Builder::controller).set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+        self.run((RTM_NEWLINK, host.build()), NEW, || {
             let netns = if sandbox.is_some() { " netns SANDBOX" } else { "" };
             format!("ip link add {} type veth peer name {}{netns}", pair.host, pair.peer)
         })
@@ -96,7 +95,8 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn set_up(&self, link: &Link) -> Result<(), Error> {
-        self.switch(link, LinkFlags::Up, true, "up")
+        let message = LinkUnspec::new_with_index(link.index).up().build();
+        self.run((RTM_SETLINK, message), 0, || format!("ip link set {} up", link.name))
     }
 
     /// Sets a link down.
@@ -104,12 +104,8 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn set_down(&self, link: &Link) -> Result<(), Error> {
-        self.switch(link, LinkFlags::Up, false, "down")
-    }
-
-    fn switch(&self, link: &Link, what: LinkFlags, on: bool, words: &str) -> Result<(), Error> {
-        let message = flag(about(link.index, Vec::new()), what, on);
-        self.run((RTM_SETLINK, message), 0, || format!("ip link set {} {words}", link.name))
+        let message = LinkUnspec::new_with_index(link.index).down().build();
+        self.run((RTM_SETLINK, message), 0, || format!("ip link set {} down", link.name))
     }
 
     /// Changes settings of a link, all or none of them.
@@ -117,14 +113,13 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn change(&self, link: &Link, settings: &LinkSettings) -> Result<(), Error> {
-        let mut attributes: Vec<_> = settings.mac.map(address).into_iter().collect();
-        attributes.extend(settings.mtu.map(LinkAttribute::Mtu));
-        attributes.extend(settings.tx_queue_len.map(LinkAttribute::TxQueueLen));
-        let mut message = about(link.index, attributes);
-        for (what, on) in [(LinkFlags::Promisc, settings.promisc), (LinkFlags::Allmulti, settings.all_multicast)] {
-            message = on.map_or(message.clone(), |on| flag(message, what, on));
-        }
-        self.run((RTM_SETLINK, message), 0, || format!("ip link set {} {settings}", link.name))
+        let message = LinkUnspec::new_with_index(link.index);
+        let message = given(message, settings.mac.map(|mac| mac.0.into()), Builder::address);
+        let message = given(message, settings.mtu, Builder::mtu);
+        let message = given(message, settings.tx_queue_len, Builder::txqueuelen);
+        let message = given(message, settings.promisc, Builder::promiscuous);
+        let message = given(message, settings.all_multicast, Builder::allmulticast);
+        self.run((RTM_SETLINK, message.build()), 0, || format!("ip link set {} {settings}", link.name))
     }
 
     /// Makes an ifb, up: it sends what is redirected to it back to where it was, later.
@@ -132,9 +127,8 @@ impl Rtnl {
     /// # Errors
     /// EEXIST when the name is taken; any other refusal.
     pub fn create_ifb(&self, name: &str, mac: Mac, mtu: u32) -> Result<(), Error> {
-        let attributes = vec![self::name(name), address(mac), LinkAttribute::Mtu(mtu), kind(InfoKind::Ifb, None)];
-        let message = flag(about(0, attributes), LinkFlags::Up, true);
-        self.run((RTM_NEWLINK, message), NEW, || format!("ip link add {name} type ifb"))
+        let ifb = Builder::new_with_info_kind(InfoKind::Ifb).name(name).address(mac.0.into()).mtu(mtu).up();
+        self.run((RTM_NEWLINK, ifb.build()), NEW, || format!("ip link add {name} type ifb"))
     }
 
     /// Changes the settings of a bridge's port, named.
@@ -176,24 +170,19 @@ pub(super) fn about(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
     message
 }
 
-/// Has a flag set, or cleared.
-pub(super) fn flag(mut message: LinkMessage, flag: LinkFlags, on: bool) -> LinkMessage {
-    message.header.flags.set(flag, on);
-    message.header.change_mask |= flag;
-    message
+/// What a link is to be like.
+pub(super) type Builder = LinkMessageBuilder<LinkUnspec>;
+
+/// Sets what there is to be set.
+pub(super) fn given<T>(message: Builder, value: Option<T>, set: impl Fn(Builder, T) -> Builder) -> Builder {
+    match value {
+        Some(value) => set(message, value),
+        None => message,
+    }
 }
 
-/// What kind of link it is, with its settings.
-pub(super) fn kind(kind: InfoKind, settings: Option<InfoData>) -> LinkAttribute {
-    LinkAttribute::LinkInfo([LinkInfo::Kind(kind)].into_iter().chain(settings.map(LinkInfo::Data)).collect())
-}
-
-pub(super) fn name(name: &str) -> LinkAttribute {
+fn name(name: &str) -> LinkAttribute {
     LinkAttribute::IfName(name.into())
-}
-
-pub(super) fn address(mac: Mac) -> LinkAttribute {
-    LinkAttribute::Address(mac.0.into())
 }
 
 /// Statistics are not asked for: they are most of a link.

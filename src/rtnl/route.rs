@@ -12,6 +12,7 @@ use nix::{
     errno::Errno,
     libc::{RTM_DELROUTE, RTM_GETROUTE, RTM_NEWROUTE},
 };
+use rtnetlink::RouteMessageBuilder;
 
 use super::{Error, Link, NEW, RouteEntry, Rtnl, values::MAIN_TABLE};
 
@@ -92,18 +93,11 @@ impl Rtnl {
 }
 
 fn message(route: &RouteEntry) -> RouteMessage {
-    let mut message = RouteMessage::default();
-    message.header.address_family = match route.dst {
-        IpNet::V4(_) => AddressFamily::Inet,
-        IpNet::V6(_) => AddressFamily::Inet6,
+    let builder = RouteMessageBuilder::<IpAddr>::new().table_id(route.table);
+    let mut message = match builder.destination_prefix(route.dst.network(), route.dst.prefix_len()) {
+        Ok(builder) => builder.build(),
+        Err(_) => RouteMessage::default(),
     };
-    message.header.kind = RouteType::Unicast;
-    message.header.destination_prefix_length = route.dst.prefix_len();
-    message.attributes.push(RouteAttribute::Destination(route.dst.network().into()));
-    match u8::try_from(route.table) {
-        Ok(table) => message.header.table = table,
-        Err(_) => message.attributes.push(RouteAttribute::Table(route.table)),
-    }
     let scope = route
         .scope
         .map_or_else(|| if route.gw.is_none() { RouteScope::Link } else { RouteScope::Universe }, RouteScope::from);

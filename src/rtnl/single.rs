@@ -6,14 +6,14 @@ use std::{
 };
 
 use netlink_packet_route::link::{
-    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, InfoVrf, InfoVxlan, IpVlanMode, LinkAttribute, LinkFlags,
-    MacVlanMode,
+    InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoVlan, InfoVrf, InfoVxlan, IpVlanMode, MacVlanMode,
 };
 use nix::libc::{RTM_NEWLINK, RTM_SETLINK};
+use rtnetlink::LinkUnspec;
 
 use super::{
     Error, Link, NEW, Rtnl,
-    link::{about, address, flag, kind, name},
+    link::{Builder, given},
     values::{IpvlanMode, LinkKind, MacvlanMode},
 };
 use crate::cni::mac::Mac;
@@ -51,13 +51,13 @@ impl Rtnl {
     /// EEXIST when the name is taken here; any other refusal.
     pub fn create_link(&self, link: &NewLink<'_>, sandbox: Option<BorrowedFd<'_>>) -> Result<(), Error> {
         let (kind, settings) = info(link.kind);
-        let mut attributes = vec![name(link.name), self::kind(kind, settings)];
-        attributes.extend(link.parent.map(LinkAttribute::Link));
-        attributes.extend(link.mac.map(address));
-        attributes.extend(link.mtu.map(LinkAttribute::Mtu));
-        attributes.extend(sandbox.map(|sandbox| LinkAttribute::NetNsFd(sandbox.as_raw_fd())));
+        let message = given(Builder::new_with_info_kind(kind).name(link.name), settings, Builder::set_info_data);
+        let message = given(message, link.parent, Builder::link);
+        let message = given(message, link.mac.map(|mac| mac.0.into()), Builder::address);
+        let message = given(message, link.mtu, Builder::mtu);
+        let message = given(message, sandbox.map(|sandbox| sandbox.as_raw_fd()), Builder::setns_by_fd);
         let doing = || format!("ip link add {} type {}", link.name, link.kind);
-        self.run((RTM_NEWLINK, about(0, attributes)), NEW, doing)
+        self.run((RTM_NEWLINK, message.build()), NEW, doing)
     }
 
     /// Renames a link and writes about it, in one request.
@@ -77,13 +77,10 @@ impl Rtnl {
     }
 
     fn rename(&self, link: &Link, to: &Move<'_>, netns: Option<BorrowedFd<'_>>) -> Result<(), Error> {
-        let mut attributes = vec![name(to.name), LinkAttribute::IfAlias(to.alias.into())];
-        attributes.extend(netns.map(|netns| LinkAttribute::NetNsFd(netns.as_raw_fd())));
-        let mut message = about(link.index, attributes);
-        if to.up {
-            message = flag(message, LinkFlags::Up, true);
-        }
-        self.run((RTM_SETLINK, message), 0, || {
+        let message = LinkUnspec::new_with_index(link.index).name(to.name).alias(to.alias);
+        let message = given(message, netns.map(|netns| netns.as_raw_fd()), Builder::setns_by_fd);
+        let message = if to.up { message.up() } else { message };
+        self.run((RTM_SETLINK, message.build()), 0, || {
             let netns = if netns.is_some() { " netns NETNS" } else { "" };
             format!("ip link set {}{netns} name {}", link.name, to.name)
         })
@@ -94,7 +91,7 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn set_alias(&self, link: &Link, alias: &str) -> Result<(), Error> {
-        let message = about(link.index, vec![LinkAttribute::IfAlias(alias.into())]);
+        let message = LinkUnspec::new_with_index(link.index).alias(alias).build();
         self.run((RTM_SETLINK, message), 0, || format!("ip link set {} alias '{alias}'", link.name))
     }
 
@@ -103,8 +100,8 @@ impl Rtnl {
     /// # Errors
     /// Any refusal.
     pub fn set_master(&self, link: &Link, master: Option<&Link>) -> Result<(), Error> {
-        let master_index = LinkAttribute::Controller(master.map_or(0, |master| master.index));
-        self.run((RTM_SETLINK, about(link.index, vec![master_index])), 0, || match master {
+        let message = LinkUnspec::new_with_index(link.index).controller(master.map_or(0, |master| master.index));
+        self.run((RTM_SETLINK, message.build()), 0, || match master {
             Some(master) => format!("ip link set {} master {}", link.name, master.name),
             None => format!("ip link set {} nomaster", link.name),
         })

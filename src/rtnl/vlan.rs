@@ -14,7 +14,7 @@ use nix::libc::{RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK};
 
 use super::{
     Error, Link, Rtnl,
-    link::{about, kind},
+    link::{Builder, about},
     reading::{HEADER, find},
     values::PortVlan,
 };
@@ -26,7 +26,8 @@ impl Rtnl {
     /// EOPNOTSUPP when the kernel was built without; any other refusal.
     pub fn filter_vlans(&self, bridge: &Link) -> Result<(), Error> {
         let filtering = InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]);
-        let message = about(bridge.index, vec![kind(InfoKind::Bridge, Some(filtering))]);
+        let message =
+            Builder::new_with_info_kind(InfoKind::Bridge).index(bridge.index).set_info_data(filtering).build();
         self.run((RTM_NEWLINK, message), 0, || format!("ip link set {} type bridge vlan_filtering 1", bridge.name))
     }
 
