@@ -54,6 +54,8 @@ impl<'a> Scene<'a> {
         let scene = Self { host, kind, web, config };
         scene.web.add(&scene.config);
         scene.web.del(&scene.config);
+        let held = scene.held();
+        assert!(!held.contains("net/web/") && !held.contains("web@eth0"), "{held}");
         scene
     }
 

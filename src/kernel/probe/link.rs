@@ -64,3 +64,24 @@ fn kind_of(payload: &[u8]) -> Option<String> {
     let name = kind.value().split(|byte| *byte == 0).next()?;
     Some(String::from_utf8_lossy(name).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A dummy, behind an attribute that does not matter.
+    const DUMMY: [u8; 40] =
+        *b"\0\0\x01\0\x01\0\0\0\0\0\0\0\0\0\0\0\x08\0\x04\0\x01\0\0\0\x10\0\x12\0\x0a\0\x01\0dummy\0\0\0";
+
+    proptest::proptest! {
+        #[test]
+        fn no_link_is_too_strange(at in 0..DUMMY.len(), to: u8, cut in 0..DUMMY.len(), other: Vec<u8>) {
+            proptest::prop_assert_eq!(kind_of(&DUMMY), Some("dummy".to_owned()));
+            let mut bytes = DUMMY;
+            bytes[at] = to;
+            for bytes in [&bytes[..], &bytes[..cut], &other] {
+                kind_of(bytes);
+            }
+        }
+    }
+}

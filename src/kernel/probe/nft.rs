@@ -169,3 +169,23 @@ fn in_family(family: NftFamily, message: NfTablesMessage) -> NetfilterMessage {
 fn incoming_name() -> Expressions {
     Expressions::Meta(vec![Meta::Key(MetaKey::Iifname), Meta::DestinationRegister(Register::Reg1)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A set of our table.
+    const SET: [u8; 24] = *b"\x01\0\0\0\x08\0\x01\0tab\0\x0a\0\x02\0masq4\0\0\0";
+
+    proptest::proptest! {
+        #[test]
+        fn no_set_is_too_strange(at in 0..SET.len(), to: u8, cut in 0..SET.len(), other: Vec<u8>) {
+            proptest::prop_assert_eq!(set_name(&SET), Some("masq4".to_owned()));
+            let mut bytes = SET;
+            bytes[at] = to;
+            for bytes in [&bytes[..], &bytes[..cut], &other] {
+                set_name(bytes);
+            }
+        }
+    }
+}

@@ -194,4 +194,24 @@ mod tests {
         assert_eq!(flow(&[]), None);
         assert_eq!(flow(&[0xff; 64]), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_change_to_a_flow_is_too_strange(
+            changes in proptest::collection::vec((0usize..200, proptest::num::u8::ANY), 0..4), other: Vec<u8>,
+        ) {
+            let mut bytes = object(17);
+            for (at, to) in changes {
+                let len = bytes.len();
+                bytes[at % len] = to;
+            }
+            for bytes in [&bytes, &other] {
+                if let Some((_, name)) = flow(bytes) {
+                    // Of a name that is told, nothing is made up.
+                    proptest::prop_assert!(name.len() <= bytes.len().next_multiple_of(4));
+                }
+                flow_count(bytes);
+            }
+        }
+    }
 }

@@ -210,3 +210,48 @@ fn place(table: &str, chain: &str) -> Attributes {
     attributes.text(RULE_CHAIN, chain);
     attributes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule as the kernel tells it, and a chain.
+    fn object(expressions: &[Expression]) -> Vec<u8> {
+        let mut rule = place("filter", "FORWARD");
+        rule.put(RULE_HANDLE, &7u64.to_be_bytes());
+        rule.put(RULE_EXPRESSIONS | NLA_F_NESTED, &encode(expressions));
+        rule.0
+    }
+
+    #[test]
+    fn rules_are_told_apart() {
+        let gate = Gate::rule(Verdict::Accept);
+        let ours = foreign_rule(&object(&gate)).unwrap();
+        assert!(ours.is_of_gates() && ours.does(&gate) && !ours.drops_everything());
+        let drop = foreign_rule(&object(&[Expression::Verdict(Verdict::Drop)])).unwrap();
+        assert!(drop.drops_everything() && !drop.is_of_gates() && !drop.does(&gate));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_rule_is_too_strange(
+            changes in proptest::collection::vec((0usize..400, proptest::num::u8::ANY), 0..4), cut in 0usize..400, other: Vec<u8>,
+        ) {
+            let mut bytes = object(&Gate::rule(Verdict::Accept));
+            for (at, to) in changes {
+                let len = bytes.len();
+                bytes[at % len] = to;
+            }
+            let cut = &bytes[cut % bytes.len()..];
+            for bytes in [&bytes[..], cut, &other] {
+                chain(bytes);
+                generation(bytes);
+                if let Some(rule) = foreign_rule(bytes) {
+                    let dropping = rule.drops_everything();
+                    proptest::prop_assert!(!(rule.is_of_gates() && dropping), "ours drops nothing");
+                    rule.does(&Gate::rule(Verdict::Accept));
+                }
+            }
+        }
+    }
+}

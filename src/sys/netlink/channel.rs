@@ -233,3 +233,47 @@ pub(super) fn verdict(packet: &NetlinkBuffer<&[u8]>) -> Option<Result<(), Refusa
     let message = ErrorMessage::parse(&ErrorBuffer::new_checked(&packet.payload()).ok()?).ok()?;
     Some(Refusal::of(&message).map_or(Ok(()), Err))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A refusal with a text, and the end of a dump.
+    fn datagram() -> Vec<u8> {
+        let mut bytes = vec![52, 0, 0, 0, 2, 0, 0, 2, 9, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend((-95i32).to_ne_bytes());
+        bytes.extend([0; 16]);
+        bytes.extend([14, 0, 1, 0]);
+        bytes.extend(b"some text\0\0\0");
+        bytes.extend([20, 0, 0, 0, 3, 0, 2, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        bytes
+    }
+
+    #[test]
+    fn packets_are_found_one_after_the_other() {
+        let bytes = datagram();
+        let found: Vec<_> = packets(&bytes).collect();
+        assert_eq!(found.iter().map(NetlinkBuffer::message_type).collect::<Vec<_>>(), [NLMSG_ERROR, NLMSG_DONE]);
+        let refusal = refusal(&found[0]);
+        assert_eq!((refusal.errno, refusal.text.as_deref()), (Errno::EOPNOTSUPP, Some("some text")));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_datagram_is_too_strange(
+            changes in proptest::collection::vec((0usize..80, proptest::num::u8::ANY), 0..4), cut in 0usize..80, other: Vec<u8>,
+        ) {
+            let mut bytes = datagram();
+            for (at, to) in changes {
+                let len = bytes.len();
+                bytes[at % len] = to;
+            }
+            bytes.truncate(cut.max(1));
+            for bytes in [&bytes, &other] {
+                let found: Vec<_> = packets(bytes).take(1000).collect();
+                proptest::prop_assert!(found.len() <= bytes.len() / 16, "{} packets in {} bytes", found.len(), bytes.len());
+                found.iter().for_each(|packet| drop(refusal(packet)));
+            }
+        }
+    }
+}
