@@ -8,7 +8,7 @@ use crate::{
     everything::{Kind, Scene, assert_same},
     network::with,
     random::{Random, duration, seed},
-    support::Host,
+    support::{Host, with_prev},
 };
 
 /// Networks of every kind that this kernel has, and none of what else can be asked for.
@@ -90,7 +90,9 @@ fn whatever_is_planned_is_undone() {
         scene.gc();
         settled = plain.held();
         assert!(!settled.contains("net/web/") && !settled.contains("web@eth0"), "{what}\n{settled}");
-        scene.works();
+        let result = scene.web.add(&config);
+        scene.web.verb("CHECK", &with_prev(&config, &result)).success(&what);
+        scene.web.del(&config);
         scene.gc();
         assert_same(&settled, &plain.held(), &what);
         done += 1;
