@@ -121,8 +121,11 @@ impl Site {
     }
 
     pub(crate) fn kill_member(&self, member: usize) {
-        let gone = "until ! readlink /proc/$pid/exe; do sleep 0.05; done >/dev/null"; // a zombie's is no more
-        self.outside.sh(&format!("pid=$(cat /run/etcd{member}.pid); kill -9 $pid; {gone}"));
+        // The last of its threads lets go of the ports, some time after the process is a zombie.
+        let ports = format!("sport = :{} or sport = :{}", 2_378 + member, 3_000 + member);
+        self.outside.sh(&format!(
+            "kill -9 $(cat /run/etcd{member}.pid); until [ -z \"$(ss -Hltn '{ports}')\" ]; do sleep 0.05; done"
+        ));
     }
 
     fn endpoint(&self, member: usize) -> String {
