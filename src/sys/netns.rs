@@ -170,12 +170,16 @@ impl Sandbox {
     }
 }
 
+/// How often the way back is tried.
+const TRIES: usize = 100;
+
 /// Brings this thread home when it is dropped, also by a panic.
 struct WayBack(File);
 
 impl Drop for WayBack {
     fn drop(&mut self) {
-        if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
+        // It was let go here before, so what may fail is short of memory for a moment.
+        if (0..TRIES).all(|_| setns(&self.0, CloneFlags::CLONE_NEWNET).is_err()) {
             // It may not do the host's work from in there. What is done until now is on record, for the next DEL.
             std::process::abort();
         }
