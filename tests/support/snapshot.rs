@@ -40,13 +40,26 @@ const SYSCTLS: &str = "cd /proc/sys/net && grep -s . ipv4/ip_forward \
 const FILES: &str = "find /run/groundwork /var/lib/cni -printf '%M %p\\n' 2>/dev/null; true";
 
 impl Snapshot {
-    /// Takes one with `sh`, which runs a script in the place to look at and returns its stdout.
+    /// Takes one with `sh`, which runs a script in the place to look at and returns its stdout, once the kernel is
+    /// through with what was deleted: two in a row are the same.
     pub fn take(sh: impl Fn(&str) -> String) -> Self {
+        let mut last = Self::now(&sh);
+        for _ in 0..20 {
+            let next = Self::now(&sh);
+            if next == last {
+                break;
+            }
+            last = next;
+        }
+        last
+    }
+
+    fn now(sh: &impl Fn(&str) -> String) -> Self {
         let mut lines = BTreeSet::new();
         for (what, command, fields) in OBJECTS {
-            lines.extend(objects(command, &sh).iter().filter_map(|object| line(what, object, fields)));
+            lines.extend(objects(command, sh).iter().filter_map(|object| line(what, object, fields)));
         }
-        for link in objects("ip -j address", &sh) {
+        for link in objects("ip -j address", sh) {
             lines.extend(link["addr_info"].as_array().into_iter().flatten().filter_map(|found| address(&link, found)));
         }
         for (what, script) in [("nft", "nft -s list ruleset"), ("sysctl", SYSCTLS), ("file", FILES)] {
