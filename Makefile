@@ -24,7 +24,11 @@ test: ## every suite, or those named: make test SUITE="unit netns"
 demo: build ## two containers on a network, from nothing to nothing
 	target/groundwork demo
 
-bench: ## against the kernel's floor and the reference plugins: docs/performance.md; shorter with ROUNDS=5
-	@tests/run --install floor cnitool
+bench: ## against the kernel's floor and the reference plugins, and the overlay: docs/performance.md; shorter with ROUNDS=5
+	@tests/run --install floor cnitool overlay
 	cargo build --release --locked --example floor --example empty
 	timeout 900 cargo bench --locked --bench speed
+	@for program in etcd etcdctl protoc; do command -v $$program >/dev/null || \
+	{ echo "there is no $$program: the overlay is not measured"; exit 0; }; done; \
+	cargo bench --locked --features agent --bench overlay --no-run && \
+	timeout 300 cargo bench --locked --features agent --bench overlay

@@ -1,8 +1,8 @@
 //! What was measured, and the tables that show it.
 
-use std::fmt::Write;
 use std::time::Duration;
 
+use crate::document::Table;
 use crate::program::Sample;
 
 /// What was being measured.
@@ -157,42 +157,4 @@ impl Figures {
 
 fn precision(scale: f64) -> usize {
     if scale > 1.0 { 0 } else { 2 }
-}
-
-/// A table in Markdown that is readable as it is.
-pub(crate) struct Table(Vec<Vec<String>>);
-
-impl Table {
-    pub(crate) fn new(heads: &[&str]) -> Self {
-        Self(vec![heads.iter().map(|head| (*head).to_owned()).collect()])
-    }
-
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.0.push(cells.into_iter().collect());
-    }
-
-    pub(crate) fn text(&self) -> String {
-        let columns = self.0[0].len();
-        let width = |column: usize| self.0.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        let mut text = String::new();
-        for (index, row) in self.0.iter().enumerate() {
-            for (column, cell) in row.iter().enumerate() {
-                let _ = match column {
-                    0 | 1 => write!(text, "| {cell:width$} ", width = widths[column]),
-                    _ => write!(text, "| {cell:>width$} ", width = widths[column]),
-                };
-            }
-            text += "|\n";
-            if index == 0 {
-                let rule = |column: usize| {
-                    let dashes = "-".repeat(widths[column] + 1);
-                    if column < 2 { format!("|{dashes}-") } else { format!("|{dashes}:") }
-                };
-                text += &(0..columns).map(rule).collect::<String>();
-                text += "|\n";
-            }
-        }
-        text
-    }
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::figures::{Figures, Table, Time, What};
+use crate::document;
+use crate::figures::{Figures, Time, What};
 use crate::plot::{Line, Picture};
 use crate::support::GROUNDWORK;
 
@@ -10,9 +11,6 @@ pub(crate) const VERBS: [&str; 5] = ["ADD", "CHECK", "DEL", "STATUS", "VERSION"]
 pub(crate) const PRESENT: [usize; 4] = [0, 100, 500, 1_000];
 pub(crate) const CONNECTED: [usize; 3] = [1, 100, 1_000];
 pub(crate) const AT_ONCE: [usize; 2] = [20, 100];
-
-const BEGIN: &str = "<!-- measured: begin -->\n";
-const END: &str = "<!-- measured: end -->\n";
 
 /// All that a run measured, as Markdown.
 pub(crate) fn measured(figures: &Figures, variants: &[String], nodes: &[String], machine: &str) -> String {
@@ -52,8 +50,7 @@ fn targets(figures: &Figures) -> String {
     let size = std::fs::metadata(GROUNDWORK).map_or(f64::NAN, |file| file.len() as f64 / 1e6);
     let own = figures.accounts.iter().filter(|account| account.variant == OWN);
     let peak = own.map(|account| account.peak_kib as f64 * 1024.0 / 1e6).fold(0.0, f64::max);
-    let mut table = Table::new(&["", "target", "measured", ""]);
-    for (what, at_most, limit, unit, found) in [
+    document::targets(&[
         ("ADD against the floor", true, 1.4, "x", over("ADD", "floor")),
         ("ADD faster than the reference chain by cnitool", false, 40.0, "x", 1.0 / over("ADD", "reference, cnitool")),
         ("DEL against the floor", true, 1.4, "x", over("DEL", "floor")),
@@ -62,16 +59,7 @@ fn targets(figures: &Figures) -> String {
         ("VERSION against a static binary that does nothing", true, 1.5, "x", over("VERSION", "nothing")),
         ("the binary", true, 3.0, " MB", size),
         ("peak memory of any verb", true, 6.0, " MB", peak),
-    ] {
-        let reached = if at_most { found <= limit } else { found >= limit };
-        table.row([
-            what.into(),
-            format!("{} {limit}{unit}", if at_most { "at most" } else { "at least" }),
-            format!("{found:.2}{unit}"),
-            if reached { "pass" } else { "miss" }.into(),
-        ]);
-    }
-    table.text()
+    ])
 }
 
 /// The same as a picture.
@@ -95,9 +83,6 @@ pub(crate) fn picture(figures: &Figures, variants: &[String], nodes: &[String]) 
 
 /// Writes the page with what was measured in its place, and the picture beside it.
 pub(crate) fn write(page: &Path, to: &Path, measured: &str, picture: &str) {
-    let text = std::fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
-    let (before, rest) = text.split_once(BEGIN).expect("the page has a place for what is measured");
-    let (_, after) = rest.split_once(END).expect("and that place ends");
-    std::fs::write(to, format!("{before}{BEGIN}{measured}{END}{after}")).unwrap();
+    document::write(page, to, "measured", measured);
     std::fs::write(to.with_extension("svg"), picture).unwrap();
 }

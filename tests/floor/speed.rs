@@ -5,6 +5,7 @@
 //! `REFERENCE_BIN=FOLDER` adds the reference plugins that lie there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a program for people")]
 
+mod document;
 mod figures;
 mod node;
 mod page;
@@ -40,7 +41,7 @@ const SETTLE: Duration = Duration::from_millis(40);
 fn main() {
     let chosen = std::env::var("ROUNDS").ok().map(|rounds| rounds.parse().expect("ROUNDS is a number"));
     let rounds: usize = chosen.unwrap_or(ROUNDS);
-    let (start, load) = (Instant::now(), load());
+    let (start, load) = (Instant::now(), document::load());
     let folder = tempfile::tempdir().unwrap();
     let newer = std::env::var_os("REFERENCE_BIN").map(PathBuf::from);
     let kinds = [Kind::Floor, Kind::Groundwork, Kind::Reference].into_iter();
@@ -77,7 +78,8 @@ fn main() {
             }
         }
     }
-    let machine = format!("{rounds} rounds, {}", machine(load, start.elapsed(), newer.as_deref()));
+    let with = format!("Reference: {}", reference(newer.as_deref()));
+    let machine = format!("{rounds} rounds, {}", document::machine(&load, start.elapsed(), &with));
     let measured = page::measured(&figures, &names, &node_names, &machine);
     println!("\n{measured}");
     let picture = page::picture(&figures, &names, &node_names);
@@ -226,26 +228,12 @@ fn row(line: &str, name: &str, errors: bool) -> Option<usize> {
     Some(if errors { calls } else { calls - failed })
 }
 
-/// What it was measured on, in a sentence.
-fn machine(load_before: String, took: Duration, newer: Option<&Path>) -> String {
-    let cpu = sh("sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1; nproc");
-    let (model, count) = cpu.trim().split_once('\n').unwrap_or(("", cpu.trim()));
-    let kernel = sh("uname -sr");
-    let reference = sh("dpkg-query -W -f '${Package} ${Version}' containernetworking-plugins");
+/// The versions of the reference plugins.
+fn reference(newer: Option<&Path>) -> String {
+    let debian = sh("dpkg-query -W -f '${Package} ${Version}' containernetworking-plugins");
     let newer = newer.map_or_else(String::new, |folder| {
         let said = sh(&format!("'{}/bridge' 2>&1 < /dev/null | head -n 1 || true", folder.display()));
         format!(" and {}", said.trim())
     });
-    let (minutes, kernel) = (took.as_secs_f64() / 60.0, kernel.trim());
-    let mut text = format!(
-        "{kernel}, {count} CPUs ({model}), load before {load_before}, {minutes:.1} minutes. Reference: {reference}{newer}."
-    );
-    if load_before.parse::<f64>().unwrap() > count.parse::<f64>().unwrap() / 2.0 {
-        text += " **The machine was busy**: waiting hides the differences of medians; look at the lowest and at CPU.";
-    }
-    text
-}
-
-fn load() -> String {
-    sh("cut -d ' ' -f 1 /proc/loadavg").trim().into()
+    format!("{debian}{newer}")
 }

@@ -27,4 +27,6 @@ mod evpn;
 mod fabric;
 mod page;
 mod peers;
+#[cfg(feature = "agent")]
+mod records;
 mod strangers;
