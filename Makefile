@@ -1,15 +1,18 @@
-.PHONY: help build check test demo bench
+.PHONY: help build check test demo bench musl
 SUITE ?=
 # With this C library the binary is smaller and starts in half the time; without its std the host's will do.
 MUSL := $(shell rustc --print host-tuple | sed 's/-gnu$$/-musl/')
+TARGET = $(shell [ -d "$$(rustc --print target-libdir --target $(MUSL))" ] && echo $(MUSL) || rustc --print host-tuple)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
 
-build: ## the release binary, static: target/groundwork
-	-rustup target add $(MUSL)
-	target=$(MUSL); [ -d "$$(rustc --print target-libdir --target $(MUSL))" ] || target=$$(rustc --print host-tuple); \
-	cargo build --release --locked --target $$target && install target/$$target/release/groundwork target/groundwork
+musl:
+	@[ $(TARGET) = $(MUSL) ] || rustup target add $(MUSL) || echo "without musl: the host's C library, linked statically"
+
+build: musl ## the release binary, static: target/groundwork
+	cargo build --release --locked --target $(TARGET)
+	install target/$(TARGET)/release/groundwork target/groundwork
 	@ls -l target/groundwork
 
 check: ## formatting, lints, documentation and the rules of the house
@@ -24,10 +27,10 @@ test: ## every suite, or those named: make test SUITE="unit netns"
 demo: build ## two containers on a network, from nothing to nothing
 	target/groundwork demo
 
-bench: ## against the kernel's floor and the reference plugins, and the overlay: docs/performance.md; shorter with ROUNDS=5
+bench: musl ## against the kernel's floor and the reference plugins, and the overlay: docs/performance.md; shorter with ROUNDS=5
 	@tests/run --install floor cnitool overlay
-	cargo build --release --locked --example floor --example empty
-	timeout 900 cargo bench --locked --bench speed
+	cargo build --release --locked --target $(TARGET) --example floor --example empty
+	timeout 900 cargo bench --locked --target $(TARGET) --bench speed
 	@for program in etcd etcdctl protoc; do command -v $$program >/dev/null || \
 	{ echo "there is no $$program: the overlay is not measured"; exit 0; }; done; \
 	cargo bench --locked --features agent --bench overlay --no-run && \
