@@ -19,10 +19,7 @@ use crate::{
         ruleset::{Element, Flows},
     },
     plan::{self, Place, Setting, Step, source_routing::RouteChange},
-    rtnl::{
-        self, Link, Move, NewLink, RouteEntry, Rtnl, VethPair,
-        values::{MAIN_TABLE, STATIC},
-    },
+    rtnl::{self, Link, Move, NewLink, RouteEntry, Rtnl, VethPair, values::MAIN_TABLE},
     sys::{netns::Sandbox, sysctl},
 };
 
@@ -118,7 +115,7 @@ fn end_flows(ports: &[Element], rtnl: &Rtnl, nft: &mut Nft) -> Result<()> {
     Ok(nft.end_udp_flows(&stale)?)
 }
 
-/// Runs consecutive steps of the sandbox on one thread inside it; deleting the veth undoes them all.
+/// Runs consecutive steps of the sandbox in one visit; deleting the veth undoes them all.
 fn run_in_sandbox(steps: &[Step], sandbox: &Sandbox, links: &mut Links) -> Result<()> {
     sandbox.run(|| {
         let rtnl = Rtnl::open()?;
@@ -191,7 +188,23 @@ fn run_on_bridge_or_ifb(step: &Step, rtnl: &Rtnl, links: &mut Links) -> Result<(
             let to = links.named(rtnl, ifb)?.clone();
             rtnl.redirect(links.named(rtnl, link)?, &to)?;
         }
-        _ => {}
+        // `run_on_host` runs these, which take more than a socket; the rest `run_anywhere` has run.
+        Step::CreateVeth { .. }
+        | Step::MoveLink { .. }
+        | Step::AddElements(_)
+        | Step::OpenGates { .. }
+        | Step::EndFlows(_)
+        | Step::SetUp { .. }
+        | Step::Sysctl { .. }
+        | Step::AddAddress { .. }
+        | Step::CreateLink { .. }
+        | Step::RenameLink { .. }
+        | Step::SetMaster { .. }
+        | Step::AddRoute { .. }
+        | Step::AddRule(_)
+        | Step::ChangeRoute { .. }
+        | Step::ChangeLink { .. }
+        | Step::AwaitDetection { .. } => {}
     }
     Ok(())
 }
@@ -235,16 +248,14 @@ fn await_detection(rtnl: &Rtnl, link: &Link) -> Result<()> {
 /// A route of a result, over the link of that index.
 pub(crate) fn route_entry(route: &Route, link: u32) -> RouteEntry {
     RouteEntry {
-        dst: route.dst,
         gw: route.gw,
-        src: None,
         oif: Some(link),
         priority: route.priority,
-        protocol: STATIC,
         table: route.table.unwrap_or(MAIN_TABLE),
         scope: route.scope,
         mtu: route.mtu,
         advmss: route.advmss,
+        ..RouteEntry::to(route.dst)
     }
 }
 

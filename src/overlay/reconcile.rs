@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     nft::{Nft, socket::Base},
-    rtnl::{self, AddressFlags, Link, LinkSettings, NewLink, RouteEntry, Rtnl, values::MAIN_TABLE},
+    rtnl::{self, AddressFlags, Link, LinkSettings, NewLink, RouteEntry, Rtnl},
     sys::sysctl,
 };
 
@@ -149,18 +149,7 @@ pub fn expel(nft: &mut Nft, network: &str, device: &Device, vteps: &[IpAddr]) ->
 }
 
 fn route(link: &Link, dst: IpNet, gw: Option<IpAddr>) -> RouteEntry {
-    RouteEntry {
-        dst,
-        gw,
-        src: None,
-        oif: Some(link.index),
-        priority: None,
-        protocol: PROTOCOL,
-        table: MAIN_TABLE,
-        scope: Some(0),
-        mtu: None,
-        advmss: None,
-    }
+    RouteEntry { gw, oif: Some(link.index), protocol: PROTOCOL, scope: Some(0), ..RouteEntry::to(dst) }
 }
 
 fn ensure_device(rtnl: &Rtnl, device: &Device, todo: &Todo, found: Option<Link>) -> Result<Link, Error> {

@@ -140,13 +140,9 @@ fn bridge_needs(config: &BridgeConfig) -> Vec<Need> {
     if config.vlans.are_used() {
         needs.push(Need::new(&feature::VLAN_FILTERING, "VLANs inside the bridge (\"vlan\", \"vlanTrunk\")"));
     }
-    for (_, why) in [
-        (config.mac_spoof_check, "the check of hardware addresses (\"macspoofchk\")"),
-        (config.ip_spoof_check, "the check of IP addresses (\"ipspoofchk\")"),
-    ]
-    .into_iter()
-    .filter(|(asked, _)| *asked)
-    {
+    let macs = config.mac_spoof_check.then_some("the check of hardware addresses (\"macspoofchk\")");
+    let ips = config.ip_spoof_check.then_some("the check of IP addresses (\"ipspoofchk\")");
+    for why in [macs, ips].into_iter().flatten() {
         needs.extend(
             [&feature::NF_TABLES, &feature::NFT_BRIDGE, &feature::NFT_META_BRIDGE]
                 .map(|feature| Need::new(feature, why)),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cni::result::IpConfig,
     config::SourceRoutingConfig,
-    rtnl::values::{MAIN_TABLE, RouteEntry, STATIC, SourceRule},
+    rtnl::values::{MAIN_TABLE, RouteEntry, SourceRule},
 };
 
 /// The first table that is taken, as in the reference plugin.
@@ -156,7 +156,7 @@ fn table_of(config: &SourceRoutingConfig, ip: &IpConfig, routes: &[RouteEntry], 
     if let Some(gw) = fixed.or(ip.gateway)
         && !own.iter().any(is_default)
     {
-        own.push(RouteEntry { gw: Some(gw), ..blank(unspecified(ipv4)) });
+        own.push(RouteEntry { gw: Some(gw), ..RouteEntry::to(unspecified(ipv4)) });
     }
     own.sort_by_key(|route| route.gw.is_some());
     own.into_iter().map(|route| RouteEntry { table, oif: None, ..route }).collect()
@@ -168,7 +168,7 @@ fn planned_routes(steps: &[Step]) -> Vec<RouteEntry> {
     for step in steps {
         match step {
             Step::AddAddress { place: Place::Sandbox, address, flags, .. } if !flags.no_prefix_route => {
-                let own = blank(address.trunc());
+                let own = RouteEntry::to(address.trunc());
                 routes.push(match address {
                     IpNet::V4(net) => {
                         RouteEntry { src: Some(net.addr().into()), scope: Some(LINK_SCOPE), protocol: KERNEL, ..own }
@@ -186,7 +186,7 @@ fn planned_routes(steps: &[Step]) -> Vec<RouteEntry> {
                     scope: route.scope,
                     mtu: route.mtu,
                     advmss: route.advmss,
-                    ..blank(route.dst)
+                    ..RouteEntry::to(route.dst)
                 });
             }
             _ => {}
@@ -196,21 +196,6 @@ fn planned_routes(steps: &[Step]) -> Vec<RouteEntry> {
         route.dst.prefix_len() < route.dst.max_prefix_len() || route.gw.is_some() || route.protocol != KERNEL
     });
     routes
-}
-
-const fn blank(dst: IpNet) -> RouteEntry {
-    RouteEntry {
-        dst,
-        gw: None,
-        src: None,
-        oif: None,
-        priority: None,
-        protocol: STATIC,
-        table: MAIN_TABLE,
-        scope: None,
-        mtu: None,
-        advmss: None,
-    }
 }
 
 fn unspecified(ipv4: bool) -> IpNet {

@@ -4,13 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netlink_packet_core::Parseable;
-use netlink_packet_route::{
-    AddressFamily,
-    address::{AddressAttribute, AddressFlags as Flags, AddressHeaderFlags, AddressMessage},
-};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags as Flags, AddressHeaderFlags, AddressMessage};
 use nix::libc::{RTM_DELADDR, RTM_GETADDR, RTM_NEWADDR};
 
-use super::{Error, Link, NEW, Rtnl, values::AddressFlags};
+use super::{Error, Link, NEW, Rtnl, family, values::AddressFlags};
 
 /// An IPv6 address that duplicate address detection has not cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,10 +100,7 @@ impl Rtnl {
 
 fn message(link: &Link, address: IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();
-    message.header.family = match address {
-        IpNet::V4(_) => AddressFamily::Inet,
-        IpNet::V6(_) => AddressFamily::Inet6,
-    };
+    message.header.family = family(address.addr().is_ipv6());
     message.header.index = link.index;
     message.header.prefix_len = address.prefix_len();
     message.attributes = vec![AddressAttribute::Address(address.addr()), AddressAttribute::Local(address.addr())];

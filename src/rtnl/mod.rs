@@ -15,6 +15,7 @@ mod vlan;
 use std::{cell::RefCell, io};
 
 use netlink_packet_core::{DecodeError, Emitable, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::AddressFamily;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 
@@ -128,6 +129,10 @@ impl Rtnl {
             None => Error::Refused { doing, refusal },
         }
     }
+}
+
+const fn family(ipv6: bool) -> AddressFamily {
+    if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet }
 }
 
 /// Turns "it is not there" into None.

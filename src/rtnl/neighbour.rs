@@ -12,7 +12,7 @@ use nix::{
     libc::{RTM_DELNEIGH, RTM_GETNEIGH, RTM_NEWNEIGH},
 };
 
-use super::{Error, Link, Rtnl};
+use super::{Error, Link, Rtnl, family};
 use crate::cni::mac::Mac;
 
 /// To make what is not there yet, and to change what is.
@@ -105,10 +105,6 @@ fn about(link: &Link, family: AddressFamily, attributes: Vec<NeighbourAttribute>
     message.header.ifindex = link.index;
     message.attributes = attributes;
     message
-}
-
-const fn family(ipv6: bool) -> AddressFamily {
-    if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet }
 }
 
 fn destination(ip: IpAddr) -> NeighbourAddress {

@@ -14,7 +14,7 @@ use nix::{
 };
 use rtnetlink::RouteMessageBuilder;
 
-use super::{Error, Link, NEW, RouteEntry, Rtnl, values::MAIN_TABLE};
+use super::{Error, Link, NEW, RouteEntry, Rtnl, family, values::MAIN_TABLE};
 
 impl Rtnl {
     /// Adds a route.
@@ -57,7 +57,7 @@ impl Rtnl {
     /// Any refusal.
     pub fn routes_by(&self, link: &Link, protocol: u8, ipv6: bool) -> Result<Vec<RouteEntry>, Error> {
         let mut request = RouteMessage::default();
-        request.header.address_family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        request.header.address_family = family(ipv6);
         request.header.protocol = protocol.into();
         request.attributes.push(RouteAttribute::Oif(link.index));
         request.attributes.push(RouteAttribute::Table(MAIN_TABLE));
@@ -84,7 +84,7 @@ impl Rtnl {
     /// Any refusal.
     pub fn routes(&self, ipv6: bool) -> Result<Vec<RouteEntry>, Error> {
         let mut request = RouteMessage::default();
-        request.header.address_family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        request.header.address_family = family(ipv6);
         let flag = if ipv6 { "-6" } else { "-4" };
         let doing = || format!("ip {flag} route show table all");
         let messages = self.list((RTM_GETROUTE, request), RouteMessage::parse, doing)?;
@@ -124,16 +124,10 @@ fn entry(message: RouteMessage) -> Option<RouteEntry> {
     let unspecified = if ipv6 { IpAddr::from([0u8; 16]) } else { IpAddr::from([0u8; 4]) };
     let mut dst = unspecified;
     let mut route = RouteEntry {
-        dst: IpNet::new(unspecified, 0).ok()?,
-        gw: None,
-        src: None,
-        oif: None,
-        priority: None,
         protocol: message.header.protocol.into(),
         table: u32::from(message.header.table),
         scope: Some(message.header.scope.into()),
-        mtu: None,
-        advmss: None,
+        ..RouteEntry::to(IpNet::new(unspecified, 0).ok()?)
     };
     for attribute in message.attributes {
         match attribute {

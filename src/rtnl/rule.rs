@@ -3,16 +3,13 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::Parseable;
-use netlink_packet_route::{
-    AddressFamily,
-    rule::{RuleAction, RuleAttribute, RuleMessage},
-};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use nix::{
     errno::Errno,
     libc::{RTM_DELRULE, RTM_GETRULE, RTM_NEWRULE},
 };
 
-use super::{Error, NEW, Rtnl, values::SourceRule};
+use super::{Error, NEW, Rtnl, family, values::SourceRule};
 
 impl Rtnl {
     /// Lets what is sent from an address go by a table.
@@ -55,10 +52,6 @@ impl Rtnl {
         let flag = if ipv6 { "-6" } else { "-4" };
         self.list((RTM_GETRULE, asked), RuleMessage::parse, || format!("ip {flag} rule show"))
     }
-}
-
-const fn family(ipv6: bool) -> AddressFamily {
-    if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet }
 }
 
 /// The length of a prefix that is one address.

@@ -355,3 +355,22 @@ pub struct RouteEntry {
     /// In bytes.
     pub advmss: Option<u32>,
 }
+
+impl RouteEntry {
+    /// An administrator's route of the main table; what else it may say is left to the kernel.
+    #[must_use]
+    pub const fn to(dst: IpNet) -> Self {
+        Self {
+            dst,
+            gw: None,
+            src: None,
+            oif: None,
+            priority: None,
+            protocol: STATIC,
+            table: MAIN_TABLE,
+            scope: None,
+            mtu: None,
+            advmss: None,
+        }
+    }
+}

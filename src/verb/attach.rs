@@ -14,6 +14,7 @@ use crate::{
     apply::{self, Links, Tools},
     cni::{CniResult, Request, Version, mac::Mac, result::pass_on},
     config::{Attachment, LinkConfig, NativeConfig, NetworkConfig},
+    delegate::child,
     error::{Error, Result},
     kernel::Ready,
     nft::{self, Nft, ruleset::Owner},
@@ -130,8 +131,7 @@ impl Site<'_> {
         let steps = plan::plan_add(&attach, &given.ips, &given.routes, &observed)?;
         announce(record, &attach, &observed, &steps, host_link.as_ref());
         record.ifb.clone_from(&ifb);
-        record.config = Some(config.raw.clone());
-        record.config.iter_mut().for_each(|keys| keys.retain(|key, _| !key.eq_ignore_ascii_case("prevResult")));
+        record.config = Some(child::with_result(config.raw.clone(), None));
         store.write(self.lock, record)?;
         let known = observed.bridge.into_iter().chain(observed.gateway).collect();
         let made = stages.time(Stage::Apply, || self.run(&steps, known))?;

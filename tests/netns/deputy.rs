@@ -9,7 +9,7 @@ use nix::net::if_::if_nametoindex;
 
 use crate::{
     network::{dual, host_link_of},
-    support::{GROUNDWORK, Host, LIMIT, Output, Sandbox, eventually},
+    support::{GROUNDWORK, Host, LIMIT, Output, Sandbox, Snapshot, eventually},
 };
 
 /// DEL under strace, which does to system calls what `inject` says. What it saw is in /run/trace.
@@ -19,6 +19,12 @@ fn del_with(host: &Host, web: &Sandbox<'_>, inject: &[&str]) -> Output {
         "printf '#!/bin/sh\\nexec strace -f -qqq -o /run/trace {inject} {GROUNDWORK}\\n' > /run/traced; chmod +x /run/traced"
     ));
     web.verb_of(Path::new("/run/traced"), "DEL", &dual())
+}
+
+/// The host, without what only says which address was given last.
+fn emptied(host: &Host) -> Snapshot {
+    host.sh("rm -f /run/groundwork/*/leases/last_reserved_ip.* /run/trace* /run/traced");
+    host.snapshot()
 }
 
 /// The deputy's processes: who made no call but these.
@@ -69,13 +75,11 @@ fn without_the_deputy_del_does_it_alone() {
     let web = host.sandbox("web");
     web.add(&dual());
     web.del(&dual());
-    host.sh("rm -f /run/groundwork/*/leases/last_reserved_ip.*");
-    let before = host.snapshot();
+    let before = emptied(&host);
     for inject in ["clone:error=EAGAIN", "close_range:error=ENOSYS", "close_range:signal=KILL"] {
         web.add(&dual());
         del_with(&host, &web, &[inject]).success(inject);
-        host.sh("rm -f /run/groundwork/*/leases/last_reserved_ip.* /run/trace* /run/traced");
-        before.assert_same(&host.snapshot());
+        before.assert_same(&emptied(&host));
     }
 }
 
@@ -86,8 +90,7 @@ fn when_both_are_killed_del_and_gc_mend_it() {
     let web = host.sandbox("web");
     web.add(&dual());
     web.del(&dual());
-    host.sh("rm -f /run/groundwork/*/leases/last_reserved_ip.*");
-    let before = host.snapshot();
+    let before = emptied(&host);
     for with_gc in [false, true] {
         let link = host_link_of(&web.add(&dual()));
         // The first look for children is before there is a deputy.
@@ -99,7 +102,6 @@ fn when_both_are_killed_del_and_gc_mend_it() {
         } else {
             web.del(&dual());
         }
-        host.sh("rm -f /run/groundwork/*/leases/last_reserved_ip.* /run/trace* /run/traced");
-        before.assert_same(&host.snapshot());
+        before.assert_same(&emptied(&host));
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     plan::{Attach, ObservedHost, ObservedVrf, PlanError, Script, plan_add, resolve, source_routing::ObservedRouting},
     rtnl::{
         Link,
-        values::{LinkKind, MAIN_TABLE, RouteEntry, STATIC, SourceRule},
+        values::{LinkKind, RouteEntry, SourceRule},
     },
 };
 
@@ -19,18 +19,7 @@ fn vrf(name: &str, index: u32, table: u32) -> Link {
 }
 
 fn route(dst: &str, gw: Option<&str>) -> RouteEntry {
-    RouteEntry {
-        dst: dst.parse().unwrap(),
-        gw: gw.map(|gw| gw.parse().unwrap()),
-        src: None,
-        oif: Some(7),
-        priority: None,
-        protocol: STATIC,
-        table: MAIN_TABLE,
-        scope: None,
-        mtu: None,
-        advmss: None,
-    }
+    RouteEntry { gw: gw.map(|gw| gw.parse().unwrap()), oif: Some(7), ..RouteEntry::to(dst.parse().unwrap()) }
 }
 
 /// A container whose eth0 an earlier plugin made.
