@@ -20,6 +20,8 @@ build: musl ## the release binary, static: target/groundwork
 check: ## formatting, lints, documentation and the rules of the house
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -- -D warnings
+	@command -v protoc >/dev/null || { echo "without protoc, the agent is not linted: apt-get install protobuf-compiler"; exit 0; }; \
+	set -x; cargo clippy --locked --features agent --lib --bins --test overlay --bench overlay -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --lib
 	cargo test --quiet --locked --test house
 

@@ -58,7 +58,7 @@ fn default_state_dir() -> PathBuf {
 }
 
 fn default_listen() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 9471))
+    crate::overlay::engine::AGENT
 }
 
 fn default_prefix() -> String {

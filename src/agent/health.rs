@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http_body_util::Full;
@@ -30,6 +30,7 @@ const NO_SUBNET: &str = "waits for a subnet";
 
 /// What is known of it.
 pub(super) struct Health {
+    network: String,
     state: Mutex<State>,
     registry: Registry,
     etcd_up: Level,
@@ -48,8 +49,8 @@ type Count = Counter<u64, AtomicU64>;
 
 #[derive(Default)]
 struct State {
-    /// Why etcd is not reached; None while it is.
-    etcd: Option<String>,
+    /// Why etcd is not reached, and since when; None while it is.
+    etcd: Option<(String, Instant)>,
     /// Why the kernel is not as it has to be; None while it is.
     kernel: Option<String>,
     subnets: Vec<IpNet>,
@@ -57,7 +58,8 @@ struct State {
 }
 
 impl Health {
-    pub(super) fn new() -> Self {
+    /// Of the agent of this network.
+    pub(super) fn new(network: &str) -> Self {
         let mut registry = Registry::with_prefix("groundwork_overlay");
         let mut level = |name: &str, help: &str| {
             let level = Level::default();
@@ -75,6 +77,7 @@ impl Health {
             count
         };
         Self {
+            network: network.to_owned(),
             etcd_up,
             kernel_right,
             peers,
@@ -85,7 +88,7 @@ impl Health {
             changes: count("changes", "Entries changed in the kernel"),
             kernel_failures: count("kernel_failures", "How often the kernel could not be made right"),
             state: Mutex::new(State {
-                etcd: Some("not reached yet".into()),
+                etcd: Some(("not reached yet".into(), Instant::now())),
                 kernel: Some(NO_SUBNET.into()),
                 ..State::default()
             }),
@@ -102,7 +105,10 @@ impl Health {
     pub(super) fn etcd_lost(&self, why: &str) -> bool {
         self.etcd_up.set(0);
         self.etcd_failures.inc();
-        self.lock().etcd.replace(why.to_owned()).as_deref() != Some(why)
+        let mut state = self.lock();
+        let (known, since) = state.etcd.take().unwrap_or_else(|| (String::new(), Instant::now()));
+        state.etcd = Some((why.to_owned(), since));
+        known != why
     }
 
     pub(super) fn race_lost(&self) {
@@ -146,7 +152,9 @@ impl Health {
     fn report(&self) -> (bool, String) {
         let state = self.lock();
         let report = json!({
-            "etcd": state.etcd.as_deref().unwrap_or("reached"),
+            "network": self.network,
+            "etcd": state.etcd.as_ref().map_or("reached", |(why, _)| why),
+            "etcdAwaySeconds": state.etcd.as_ref().map_or(0, |(_, since)| since.elapsed().as_secs()),
             "kernel": state.kernel.as_deref().unwrap_or("right"),
             "subnets": state.subnets,
             "vtep": state.vtep,

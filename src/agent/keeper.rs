@@ -242,6 +242,8 @@ impl Keeper {
             device: device.name.clone(),
             node: own.node.clone(),
             vtep: Some(own.vtep),
+            agent: Some(self.config.listen),
+            peer_file: None,
         };
         if file.write(&self.config.state_dir, &self.config.network)? {
             tracing::info!(subnets = ?own.subnets, mtu = device.mtu, "the plugin can give addresses");

@@ -138,7 +138,7 @@ async fn work(config: AgentConfig, node: String) -> Result<(), StartError> {
     let news = events::subscribe().map_err(|error| StartError::System("follow news of links", error))?;
     let mut term = signal(SignalKind::terminate()).map_err(|error| StartError::System("wait for SIGTERM", error))?;
     let mut int = signal(SignalKind::interrupt()).map_err(|error| StartError::System("wait for SIGINT", error))?;
-    let health = Arc::new(Health::new());
+    let health = Arc::new(Health::new(&config.network));
     let keys = Keys::new(&config.etcd.prefix, &config.network);
     let shared = Arc::new(Shared::new(Directory::new(keys, node.clone())));
     let interest = Arc::new(Interest::default());

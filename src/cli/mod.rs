@@ -50,8 +50,8 @@ Commands for people:
         makes this host's part of an overlay as the configuration and its peer file say; the exit
         status says whether every record could be used
   groundwork overlay status [--config FILE] [--network NAME] [--state-dir DIR] [--json]
-        this host's subnet and device, each peer with its entries, what is missing or stale; with
-        --config also whether the peers are those of the configuration
+        this host's subnet and device, each peer with its entries, what is missing or stale, how the
+        engine fares; with --config also whether the peers are those of the configuration
   groundwork agent [--config FILE]
         the service of an overlay whose engine is etcd: starts groundwork-agent, which is installed
         beside this binary

@@ -69,7 +69,10 @@ pub(super) fn status(config: Option<&Path>, network: Option<&str>, state_dir: &P
 }
 
 fn of_configuration(config: &NetworkConfig, overlay: &OverlayConfig) -> Result<Status> {
-    Ok(overlay::status(&config.name, &config.state_dir, Some(overlay), &Rtnl::open()?)?)
+    let rtnl = Rtnl::open()?;
+    let mut status = overlay::status(&config.name, &config.state_dir, Some(overlay), &rtnl)?;
+    status.ask_engine(Some(overlay), &rtnl)?;
+    Ok(status)
 }
 
 fn of_networks(network: Option<&str>, state_dir: &Path) -> Result<Vec<Status>> {
@@ -78,7 +81,9 @@ fn of_networks(network: Option<&str>, state_dir: &Path) -> Result<Vec<Status>> {
     for name in store::networks(state_dir)? {
         let is_asked = network.is_none_or(|network| network == name);
         if is_asked && HostFile::path(state_dir, &name).exists() {
-            all.push(overlay::status(&name, state_dir, None, &rtnl)?);
+            let mut status = overlay::status(&name, state_dir, None, &rtnl)?;
+            status.ask_engine(None, &rtnl)?;
+            all.push(status);
         }
     }
     Ok(all)
@@ -107,13 +112,16 @@ fn in_words(all: &[Status]) -> String {
 fn describe(text: &mut String, status: &Status) -> std::fmt::Result {
     writeln!(text, "network {}", status.network)?;
     if let Some(file) = &status.host {
-        writeln!(text, "  overlay   {}, engine {}", list(&file.network), file.engine.name())?;
+        writeln!(text, "  overlay   {}", list(&file.network))?;
         writeln!(text, "  this host {} ({})", list(&file.subnets), file.node)?;
         let device = match file.vtep {
             Some(vtep) => format!("{}, VNI {}, UDP port {}, from {vtep}", file.device, file.vni, file.port),
             None => "none: it is one host so far".into(),
         };
         writeln!(text, "  device    {device}\n  MTU       {}", file.mtu)?;
+    }
+    if let Some(engine) = &status.engine {
+        writeln!(text, "  engine    {engine}")?;
     }
     for peer in &status.peers {
         let name = peer.node.as_deref().unwrap_or("peer");

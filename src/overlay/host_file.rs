@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -42,6 +42,12 @@ pub struct HostFile {
     pub node: String,
     /// This host's address in the underlay; None while there is one host.
     pub vtep: Option<IpAddr>,
+    /// Where the agent of engine etcd answers questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<SocketAddr>,
+    /// The file of peers of engine static.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_file: Option<PathBuf>,
 }
 
 impl HostFile {
@@ -101,5 +107,22 @@ impl HostFile {
         };
         let found = words(&self.network, self.vni, self.port);
         Err(Error::OtherOverlay { path, found, wanted: words(&config.networks, config.vni, config.port) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_an_older_version_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = HostFile::path(folder.path(), "pods");
+        fs::create_dir(folder.path().join("pods")).unwrap();
+        let old = r#"{"engine":"etcd","network":["10.244.0.0/16"],"subnets":["10.244.1.0/24"],"mtu":1450,"vni":1,
+                      "port":4789,"device":"vxlan.1","node":"h1","vtep":"192.0.2.1"}"#;
+        fs::write(&path, old).unwrap();
+        let file = HostFile::read(folder.path(), "pods").unwrap().unwrap();
+        assert_eq!((file.node.as_str(), file.agent, file.peer_file), ("h1", None, None));
     }
 }

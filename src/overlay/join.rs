@@ -232,6 +232,8 @@ fn host_file(config: &OverlayConfig, subnets: Vec<IpNet>, mtu: u32, own: Option<
         device: config.device(),
         node: own.map_or_else(|| node_name(config), |own| own.node.clone()),
         vtep: own.map(|own| own.vtep),
+        agent: None,
+        peer_file: config.peer_file.clone(),
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! ADD needs of all this only the [`HostFile`]: this host's subnets and the MTU.
 
+pub mod engine;
 mod error;
 mod host_file;
 mod join;

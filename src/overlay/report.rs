@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{
     Error, HostFile,
+    engine::EngineState,
     join::census,
     plan::{Change, Command, Course, Device, Entries, Host, Key, Observed, Todo, Value, derived_mac, entries},
     reconcile,
@@ -26,6 +27,8 @@ pub struct Status {
     pub network: String,
     /// What the engine or its agent wrote for ADD; None while there is nothing.
     pub host: Option<HostFile>,
+    /// How the engine fares; None where that was not asked.
+    pub engine: Option<EngineState>,
     /// The peers, by the configuration where that is asked, else as the kernel's entries tell them.
     pub peers: Vec<Peer>,
     /// What the kernel holds that belongs to no peer, in words.
@@ -59,6 +62,7 @@ impl Status {
     #[must_use]
     pub fn is_right(&self) -> bool {
         self.host.is_some()
+            && self.engine.as_ref().is_none_or(EngineState::is_right)
             && self.problems.is_empty()
             && self.stale.is_empty()
             && self.refused.is_empty()

@@ -22,6 +22,8 @@ mod etcd_service;
 #[cfg(feature = "agent")]
 mod etcd_site;
 #[cfg(feature = "agent")]
+mod etcd_status;
+#[cfg(feature = "agent")]
 mod etcd_trust;
 mod evpn;
 mod fabric;
@@ -29,4 +31,5 @@ mod page;
 mod peers;
 #[cfg(feature = "agent")]
 mod records;
+mod status;
 mod strangers;
