@@ -6,6 +6,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
 use crate::{
+    hosts,
     initrd::{Initrd, Storage},
     kernels::{KERNELS, Kernel, Unpacked},
     loader::{self, DEFAULT, Loader, seen},
@@ -54,7 +55,7 @@ static CASES: &[Case] = &[
     case("vlan", "ordinary", MODPROBE, MODPROBE),
     case("ptp", "ordinary", MODPROBE, MODPROBE),
     case("dummy", "ordinary", MODPROBE, MODPROBE),
-    case("overlay", "ordinary", DEFAULT, &[Netlink]),
+    case("overlay", hosts::HOST, DEFAULT, &[Netlink]),
     case("overlay", "ordinary", MODPROBE, MODPROBE),
 ];
 
@@ -125,19 +126,26 @@ fn network(case: &Case) -> Result<Value, String> {
     serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))
 }
 
-/// The first address of each network in it, which is its gateway's.
+/// The first address of each subnet in it, which is its gateway's.
 fn gateways(network: &Value) -> Vec<String> {
-    let text = network.to_string();
-    let subnets = text.split("\"subnet\":\"").skip(1).filter_map(|rest| rest.split('/').next());
-    let gateway = |subnet: &str| match subnet.strip_suffix('0') {
-        Some(network) => format!("{network}1"),
-        None => format!("{subnet}1"),
-    };
-    subnets.map(gateway).collect()
+    match network {
+        Value::Object(keys) => {
+            keys.iter().flat_map(|(key, value)| if key == "subnet" { firsts(value) } else { gateways(value) }).collect()
+        }
+        Value::Array(values) => values.iter().flat_map(gateways).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Of one subnet, or of several.
+fn firsts(subnet: &Value) -> Vec<String> {
+    let subnets = subnet.as_array().map_or(std::slice::from_ref(subnet), Vec::as_slice);
+    let networks = subnets.iter().filter_map(|subnet| subnet.as_str()?.split('/').next());
+    networks.map(|network| format!("{}1", network.strip_suffix('0').unwrap_or(network))).collect()
 }
 
 fn plan() -> Result<String, String> {
-    let mut plan = String::from(". /cases.sh\n. /containers.sh\n");
+    let mut plan = String::from(". /cases.sh\n. /containers.sh\n. /hosts.sh\n");
     for case in CASES {
         let network = network(case)?;
         let name = network["name"].as_str().ok_or_else(|| format!("{} has no name", case.network))?;
@@ -168,6 +176,9 @@ fn fill(initrd: &Initrd, kernel: &Unpacked) -> Result<(), String> {
         }
         let folder = format!("/cni/{}", step(case));
         initrd.text(&format!("{folder}/network.conflist"), &network.to_string())?;
+        if case.host == hosts::HOST {
+            hosts::fill(initrd, &folder, &network)?;
+        }
         initrd.text(&format!("{folder}/arguments"), if is_example(case) { "" } else { ARGUMENTS })?;
     }
     Ok(())
@@ -195,6 +206,9 @@ fn judge(report: &Report, case: &Case) -> Result<(), String> {
     }
     for gateway in gateways(&network(case)?) {
         part(&format!("ping/{gateway}"))?;
+    }
+    if case.host == hosts::HOST {
+        hosts::judge(report, &step)?;
     }
     part("check")?;
     part("del")?;

@@ -70,7 +70,7 @@ impl Initrd {
         initrd.program("kmod", "/usr/bin/kmod")?;
         initrd.link("/usr/bin/kmod", "/opt/modprobe")?;
         initrd.program("setpriv", "/usr/bin/setpriv")?;
-        for script in ["init", "lib.sh", "cases.sh", "containers.sh", "links.sh"] {
+        for script in ["init", "lib.sh", "cases.sh", "containers.sh", "hosts.sh", "links.sh"] {
             initrd.copy(&Path::new(SCRIPTS).join(script), script)?;
         }
         initrd.copy(&Path::new(SCRIPTS).join("modprobe"), "/sbin/modprobe")?;

@@ -6,6 +6,7 @@ mod containers;
 mod doctor;
 mod feature;
 mod harness;
+mod hosts;
 mod initrd;
 mod kernels;
 mod links;

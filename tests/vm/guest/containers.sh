@@ -2,7 +2,8 @@
 
 export NETCONFPATH CNI_PATH=/usr/lib/cni CAP_ARGS
 mkdir -p /run/netns
-ip link set lo up # an overlay's underlay
+ip link set lo up
+ip address add 192.0.2.1/32 dev lo # an overlay's underlay
 
 # container STEP CASE NETWORK GATEWAY...: from a kernel without modules, through add, check and del, to one without.
 container() {
@@ -21,6 +22,7 @@ container() {
     for gateway; do
         section "$step/ping/$gateway" nsenter --net=/run/netns/web ping -c 3 -W 2 "$gateway"
     done
+    host_of "${case}_meanwhile"
     section "$step/check" in_case "$case" /bin/cnitool check "$network" /run/netns/web
     section "$step/del" in_case "$case" /bin/cnitool del "$network" /run/netns/web
     section "$step/links" nsenter --net=/run/netns/web ip -o link
