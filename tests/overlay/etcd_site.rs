@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{GROUNDWORK, Host, Output, eventually};
 
 /// The agent under test.
-const AGENT: &str = env!("CARGO_BIN_EXE_groundwork-agent");
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_groundwork-agent");
 
 /// Below which etcd has the keys of the network under test.
 pub(crate) const ROOT: &str = "/groundwork/v1/pods";
@@ -253,7 +253,11 @@ impl Node<'_> {
 
     /// The subnets that the agent has for the host, as /healthz tells.
     pub(crate) fn subnets(&self) -> Vec<String> {
-        let health = self.health().unwrap_or_default();
+        let mut health = Value::Null;
+        eventually(SOON, || {
+            health = self.health().unwrap_or_default(); // curl has not much patience
+            health.is_object()
+        });
         let subnets = health["subnets"].as_array().cloned().unwrap_or_default();
         subnets.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect()
     }

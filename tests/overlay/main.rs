@@ -24,6 +24,8 @@ mod etcd_site;
 #[cfg(feature = "agent")]
 mod etcd_status;
 #[cfg(feature = "agent")]
+mod etcd_systemd;
+#[cfg(feature = "agent")]
 mod etcd_trust;
 mod evpn;
 mod fabric;

@@ -1,12 +1,12 @@
-//! docs/overlay.md, typed as it is.
+//! docs/overlay.md, typed as it is, and what other pages give to be copied.
 
 use std::path::Path;
 
 use crate::fabric::Fabric;
 
-/// Blocks of code of the page: what stands behind the fence, and the text.
-fn blocks() -> Vec<(String, String)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/overlay.md");
+/// Blocks of code of a page: what stands behind the fence, and the text.
+fn blocks(page: &str) -> Vec<(String, String)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
     let page = std::fs::read_to_string(path).unwrap();
     let mut blocks = Vec::new();
     for (index, part) in page.split("```").enumerate() {
@@ -20,7 +20,12 @@ fn blocks() -> Vec<(String, String)> {
 
 /// The block of this language.
 pub(crate) fn block(language: &str) -> String {
-    blocks().into_iter().find(|(words, _)| words == language).unwrap().1
+    block_of("overlay.md", language)
+}
+
+/// Another page's block of this language.
+pub(crate) fn block_of(page: &str, language: &str) -> String {
+    blocks(page).into_iter().find(|(words, _)| words == language).unwrap().1
 }
 
 #[test]
@@ -37,7 +42,7 @@ fn the_page_works_as_it_is_written() {
         ));
     }
     let mut typed = 0;
-    for (words, text) in blocks() {
+    for (words, text) in blocks("overlay.md") {
         let mut words = words.split(' ');
         if words.next() != Some("sh") {
             continue;
