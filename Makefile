@@ -42,4 +42,5 @@ bench: musl ## against the kernel's floor and the reference plugins, and the ove
 
 mutants: ## changes in the pure rooms that no unit test notices; of one file with FILES=src/ipam/ranges.rs
 	@command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+	CARGO_PROFILE_DEV_DEBUG=0 PROPTEST_CASES=24 PROPTEST_RNG_SEED=1 \
 	cargo mutants $(FILES:%=--file '%') --output target
