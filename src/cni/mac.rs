@@ -90,6 +90,8 @@ mod tests {
             ("02:ab:cd:00:0f:10:11", MacError::Shape),
             ("02:ab:cd:00:0f:+1", MacError::Shape),
             ("2:ab:cd:00:0f:10", MacError::Shape),
+            ("2:0ab:cd:00:0f:10", MacError::Shape),
+            ("+2:ab:cd:00:0f:10", MacError::Shape),
             ("02:ab-cd:00:0f:10", MacError::Shape),
             ("02abcd000f10", MacError::Shape),
             ("02ab.cd00.0f1", MacError::Shape),

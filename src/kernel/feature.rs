@@ -200,11 +200,7 @@ impl FeatureRef {
     /// Whether the question for it makes the kernel load it.
     #[must_use]
     pub fn autoloads(&self) -> bool {
-        match self.probe() {
-            Probe::Listed | Probe::File(_) => false,
-            Probe::Qdisc(_) | Probe::Action(_) | Probe::Classifier(_) => true,
-            _ => self.request().is_some(),
-        }
+        matches!(self.probe(), Probe::Qdisc(_) | Probe::Action(_) | Probe::Classifier(_)) || self.request().is_some()
     }
 
     /// What it is good for.
@@ -264,6 +260,33 @@ mod tests {
             ["", "-r", "--help", "a b", "../x", "/lib/x.ko", "x.ko", "a;b", "a\n", "a\0", "é", "x=1", &"x".repeat(56)]
         {
             assert!(ModuleName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_feature_tells_how_it_comes_and_what_it_is_for() {
+        let of = |name: &str| {
+            let feature = FeatureRef::new(name).unwrap();
+            let modules: Vec<_> = feature.modules().iter().map(|module| module.as_str().to_owned()).collect();
+            (modules.join(" "), feature.request(), feature.needed_for())
+        };
+        let vxlan = ("vxlan".to_owned(), Some("rtnl-link-vxlan"), "an overlay network between hosts");
+        assert_eq!(of("vxlan"), vxlan);
+        let other = ("dm_mod".to_owned(), None, "what the configuration's author knows");
+        assert_eq!(of("dm_mod"), other);
+    }
+
+    #[test]
+    fn the_kernel_loads_by_itself_what_it_is_asked_for_over_netlink() {
+        for (name, loads) in [
+            ("vxlan", true),
+            ("tbf", true),
+            ("mirred", true),
+            ("u32", true),
+            ("br_netfilter", false),
+            ("dm_mod", false),
+        ] {
+            assert_eq!(FeatureRef::new(name).unwrap().autoloads(), loads, "{name}");
         }
     }
 

@@ -374,3 +374,6 @@ impl RouteEntry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,12 @@
 mod request;
 mod result;
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{
-    ErrorDocument, Version,
+    ErrorDocument, ResultError, Version,
     error::code,
+    json::Object,
     version::{UnsupportedVersion, version_reply},
 };
 
@@ -69,6 +70,12 @@ fn error_documents() {
 }
 
 #[test]
+fn an_error_that_says_all_has_no_details() {
+    let error = crate::Error::from(ResultError::NeedsAddress(Version::V0_2_0));
+    assert_eq!(error.document(Version::V0_2_0).details, "");
+}
+
+#[test]
 fn error_documents_of_others() {
     // The reference plugins' library leaves out cniVersion.
     let plain = ErrorDocument::from_output(br#"{"code":7,"msg":"no IP ranges specified"}"#, Version::V0_4_0).unwrap();
@@ -77,5 +84,21 @@ fn error_documents_of_others() {
     assert_eq!((silent.code, silent.msg.as_str()), (100, ""));
     for other in ["", "panic: x", "{}", r#"{"msg":"x"}"#, r#"{"code":"7","msg":"x"}"#, r#"{"code":-1}"#, "[]"] {
         assert_eq!(ErrorDocument::from_output(other.as_bytes(), Version::V0_4_0), None, "{other}");
+    }
+}
+
+#[test]
+fn a_slip_of_the_pen_is_told_from_another_key() {
+    for (given, key, is_near) in [
+        ("brigde", "bridge", true),
+        ("brid", "bridge", true),
+        ("mtv", "mtu", true),
+        ("mvv", "mtu", false),
+        ("nxxe", "name", false),
+        ("nam", "name", true),
+        ("bridge_of", "bridge", false),
+    ] {
+        let map = Map::from_iter([(given.to_owned(), json!(1))]);
+        assert_eq!(Object::root(&map).unread(&[key])[0].meant, is_near.then_some(key), "{given}");
     }
 }

@@ -240,6 +240,15 @@ fn a_program_called_as_an_ipam_reads_nothing_else() {
 }
 
 #[test]
+fn a_program_is_the_plugin_by_whose_name_it_is_called_unless_its_type_is_one() {
+    let request = request(Verb::Add).called_as(std::ffi::OsStr::new("/opt/cni/bin/bandwidth"));
+    for (declared, is) in [("theirs", "bandwidth"), ("", "bandwidth"), ("groundwork2", "groundwork2"), ("sbr", "sbr")] {
+        let config = parse_for(&json!({ "name": "n", "type": declared }), &request).unwrap();
+        assert_eq!(config.plugin_type, is, "{declared}");
+    }
+}
+
+#[test]
 fn source_routing_is_asked_for_by_name_or_by_key() {
     let of = |keys: Value| match &parse(&with_keys(json!({ "name": "n", "type": "groundwork" }), keys)).unwrap().mode {
         Mode::Native(native) => native.source_routing.clone(),

@@ -86,6 +86,17 @@ fn host_ports_are_asked_for_by_type_capability_or_mappings() {
     assert!(makes_link && ports.mappings[0].host_ip == Some("::".parse().unwrap()), "{ports:?}");
 }
 
+#[test]
+fn a_port_is_mapped_for_each_protocol_and_address() {
+    let places = [("tcp", ""), ("SCTP", ""), ("udp", ""), ("tcp", "192.0.2.1")];
+    let mappings = places.map(
+        |(protocol, host_ip)| json!({ "hostPort": 80, "containerPort": 80, "protocol": protocol, "hostIP": host_ip }),
+    );
+    let (_, ports) = ports_of(&with(&native(), "/runtimeConfig/portMappings", json!(mappings)));
+    let protocols: Vec<_> = ports.mappings.iter().map(|mapping| mapping.protocol).collect();
+    assert_eq!(protocols, [Protocol::Tcp, Protocol::Sctp, Protocol::Udp, Protocol::Tcp]);
+}
+
 fn ports_of(config: &Value) -> (bool, HostPortsConfig) {
     let config = parse(config).unwrap();
     let native = native_of(&config);

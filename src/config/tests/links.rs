@@ -109,6 +109,20 @@ fn links_on_others() {
 }
 
 #[test]
+fn which_links_have_a_host_end_and_choose_their_hardware_address() {
+    for (kind, keys, ends) in [
+        ("bridge", json!({}), (true, true)),
+        ("ptp", json!({}), (true, true)),
+        ("macvlan", json!({ "master": "ens3" }), (false, true)),
+        ("ipvlan", json!({ "master": "ens3" }), (false, false)),
+        ("host-device", json!({ "device": "ens3" }), (false, false)),
+    ] {
+        let link = link_of(&network(kind, keys));
+        assert_eq!((link.has_host_end(), link.is_born_with_mac()), ends, "{kind}");
+    }
+}
+
+#[test]
 fn devices_of_the_host() {
     let mut keys = json!({
         "device": "ens3", "hwaddr": "02:00:00:00:00:01", "kernelpath": "/sys/devices/pci0000:00/0000:00:1f.6",

@@ -177,6 +177,32 @@ fn who_builds_the_network() {
 }
 
 #[test]
+fn who_makes_the_link_or_does_nothing_is_no_later_plugin() {
+    let idle = json!({ "name": "net1", "type": "groundwork" });
+    for config in [native(), idle] {
+        assert_eq!(parse(&config).unwrap().chained_type(), None, "{config}");
+    }
+}
+
+#[test]
+fn families_are_told_apart() {
+    let network = |version: &str, subnets: &[&str]| {
+        let ranges: Vec<_> = subnets.iter().map(|subnet| json!([{ "subnet": subnet }])).collect();
+        json!({ "cniVersion": version, "name": "n", "mtu": 1000, "ipam": { "type": "host-local", "ranges": ranges } })
+    };
+    parse(&network("1.0.0", &["10.1.0.0/16"])).expect("only IPv6 needs an MTU of 1280");
+    let both = with(&network("0.2.0", &["10.1.0.0/16", "fd00::/64"]), "/mtu", json!(1280));
+    parse(&both).expect("old results hold one address of each family");
+}
+
+#[test]
+fn log_levels_in_any_letter_case() {
+    let levels = ["Error", "WARN", "info", "debug", "trace"].map(LogLevel::parse);
+    let all = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace].map(Some);
+    assert_eq!(levels, all);
+}
+
+#[test]
 fn zero_values_mean_not_wanted() {
     let quiet = json!({
         "name": "n", "type": "bridge", "mtu": 0, "vlan": 0, "vlanTrunk": [], "macspoofchk": false, "sysctl": {},

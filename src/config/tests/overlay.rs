@@ -39,7 +39,7 @@ fn every_key_is_read() {
     .unwrap();
     let overlay = of(&config);
     assert_eq!((overlay.vni, overlay.port, overlay.mtu), (16_777_215, 8472, Some(1400)));
-    assert_eq!(overlay.device(), "vxlan.16777215");
+    assert_eq!((overlay.device().as_str(), overlay.node.as_deref()), ("vxlan.16777215", Some("a")));
     assert_eq!(overlay.underlay, Underlay::Address("192.0.2.1".parse().unwrap()));
     assert_eq!(overlay.subnet_len, [26, 64]);
     assert_eq!((overlay.peers.len(), overlay.peers[0].mac.to_string()), (1, "02:00:00:00:00:02".to_owned()));
@@ -108,7 +108,9 @@ fn addresses_come_from_this_hosts_subnets() {
     }
     let ranged = |start: &str| with(&base, "/ipam", json!({ "type": "host-local", "subnet": start }));
     assert_eq!(settled(&ranged("10.244.1.128/25")).unwrap().range_sets.len(), 1);
-    assert!(matches!(settled(&ranged("10.244.2.0/24")), Err(OutsideSubnet::Range(_))));
+    for outside in ["10.244.2.0/24", "10.244.0.0/23"] {
+        assert!(matches!(settled(&ranged(outside)), Err(OutsideSubnet::Range(_))), "{outside}");
+    }
 }
 
 #[test]
@@ -117,4 +119,12 @@ fn the_whole_overlay_is_not_masqueraded() {
     let reach = |address: &str| native_of(&config).reach(address.parse().unwrap()).to_string();
     assert_eq!(reach("10.244.1.5/24"), "10.244.1.5/16");
     assert_eq!(reach("10.99.1.5/24"), "10.99.1.5/24");
+}
+
+#[test]
+fn each_engine_has_its_name_and_frames_come_by_its_device() {
+    for (engine, comes_by) in [("none", "vxlan.7"), ("static", "vxlan.7"), ("etcd", "vxlan.7"), ("evpn", "vxbr.7")] {
+        let config = parse(&overlaid(json!({ "network": "10.244.0.0/16", "vni": 7, "engine": engine }))).unwrap();
+        assert_eq!((of(&config).engine.name(), of(&config).device_in().as_str()), (engine, comes_by));
+    }
 }

@@ -7,6 +7,8 @@ mod flow;
 pub mod gate;
 mod owner;
 mod part;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,

@@ -126,6 +126,9 @@ mod tests {
         assert!(!owner.shares_container_with(&Owner::attachment("podman", "x", "eth0")));
         assert!(!Owner::network("a").shares_container_with(&Owner::network("a")));
         assert_eq!(Owner::from("podman"), Owner::network("podman"));
+        assert_eq!(Owner::from(owner.as_str()), owner);
+        assert_eq!(Owner::from_comment(owner.as_str()), owner);
+        assert!(!owner.is_nobody());
         assert!(Owner::default().is_nobody() && !Owner::default().is_of("podman"));
     }
 
@@ -138,6 +141,17 @@ mod tests {
         assert_ne!(owner, Owner::attachment(&network, &"c".repeat(301), "a23456789012345"));
         assert_eq!(owner, Owner::attachment(&network, &id, "a23456789012345"));
         assert!(Owner::network(&"é".repeat(50)).as_str().len() <= NETWORK);
+    }
+
+    #[test]
+    fn whose_it_is_in_words() {
+        for (comment, words) in [
+            ("net/web/eth0", "container web (eth0 on network net)"),
+            ("net", "net"),
+            ("", "an element of nf_tables that nobody signed"),
+        ] {
+            assert_eq!(Owner::from_comment(comment).in_words(), words);
+        }
     }
 
     #[test]

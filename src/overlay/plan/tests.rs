@@ -51,6 +51,10 @@ fn records_are_read_with_and_without_a_mac() {
 fn a_record_that_cannot_be_true_is_refused() {
     assert_eq!(reason(host("c", "10.244.3.0/24", "192.0.2.3")), None);
     let kind = |candidate| reason(candidate).unwrap().to_string();
+    let with_subnets = |subnets: [&str; 2]| Host {
+        subnets: subnets.map(|subnet| subnet.parse().unwrap()).into(),
+        ..host("c", "10.244.3.0/24", "192.0.2.3")
+    };
     for (candidate, said) in [
         (host("", "10.244.3.0/24", "192.0.2.3"), "no name"),
         (host("b", "10.244.3.0/24", "192.0.2.3"), "has its name"),
@@ -70,6 +74,9 @@ fn a_record_that_cannot_be_true_is_refused() {
         (host("c", "10.244.3.0/24", "192.0.2.2"), "is that of \"b\""),
         (Host { subnets: vec![], ..host("c", "10.244.3.0/24", "192.0.2.3") }, "names no subnet"),
         (Host { mac: Mac([1, 0, 0, 0, 0, 1]), ..host("c", "10.244.3.0/24", "192.0.2.3") }, "hardware address"),
+        (Host { mac: Mac([3, 0, 0, 0, 0, 1]), ..host("c", "10.244.3.0/24", "192.0.2.3") }, "hardware address"),
+        (with_subnets(["10.244.4.0/24", "10.244.4.128/25"]), "overlaps that of \"c\""),
+        (with_subnets(["10.244.4.128/25", "10.244.4.0/24"]), "overlaps that of \"c\""),
         (Host { mac: own().mac, ..host("c", "10.244.3.0/24", "192.0.2.3") }, "is that of \"a\""),
     ] {
         let text = kind(candidate.clone());
@@ -153,7 +160,9 @@ fn made(device: &Device) -> Link {
 #[test]
 fn a_device_is_made_changed_or_left_alone_and_never_taken_over() {
     let device = Device::of("net", &config(Engine::Static), &own(), 1450);
-    assert_eq!(device.name, "vxlan.7");
+    assert_eq!((device.name.as_str(), device.alias.as_str()), ("vxlan.7", "groundwork overlay net"));
+    let overheads = ["192.0.2.1", "2001:db8::1"].map(|vtep| overhead(vtep.parse().unwrap()));
+    assert_eq!(overheads, [50, 70], "IP, UDP, VXLAN and Ethernet headers");
     assert_eq!(device.addresses, ["10.244.1.0/32".parse().unwrap()]);
     assert_eq!(device.course(None), Ok(Course::Make));
     let link = made(&device);
@@ -190,7 +199,20 @@ fn what_is_to_do_follows_from_what_is_there() {
         admitted: device.elements("net", &vteps(&peers)),
         is_guarded: true,
     };
-    assert!(Todo::new("net", &device, &peers, &right).unwrap().is_nothing());
+    let nothing = Todo::new("net", &device, &peers, &right).unwrap();
+    assert!(nothing.is_nothing());
+    let (address, change) = (empty.addresses.clone(), empty.changes.clone());
+    for something in [
+        Todo { course: Course::Make, ..nothing.clone() },
+        Todo { addresses: address.clone(), ..nothing.clone() },
+        Todo { stale_addresses: address, ..nothing.clone() },
+        Todo { changes: change, ..nothing.clone() },
+        Todo { admit: right.admitted.clone(), ..nothing.clone() },
+        Todo { expel: right.admitted.clone(), ..nothing.clone() },
+        Todo { guard: true, ..nothing },
+    ] {
+        assert!(!something.is_nothing(), "{something:?}");
+    }
     let left = Todo::new("net", &device, &[], &right).unwrap();
     assert!(left.expel.len() == 1 && left.changes.len() == 3 && left.admit.is_empty() && !left.guard);
     assert_eq!(left.to_string(), "3 entries removed, 1 peers kept out");

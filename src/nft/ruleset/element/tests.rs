@@ -85,3 +85,32 @@ fn they_read_as_commands() {
     assert_eq!(masquerade, "add element inet groundwork masq4_24 '{ 10.22.0.5 comment \"net/ctr/eth0\" }'");
     assert_eq!(same, "add element inet groundwork same4_24 '{ 10.22.0.5 . 10.22.0.0 comment \"net/ctr/eth0\" }'");
 }
+
+#[test]
+fn a_host_port_is_kept_by_the_container_that_has_it() {
+    let port = |to: &str| Element::host_port(None, Protocol::Tcp, 80, to.parse().unwrap()).unwrap();
+    let owned = |owner: &str, element| Owned { element, owner: owner.into() };
+    let mine = owned("net/web/eth0", port("10.1.0.2:80"));
+    assert!(mine.is_served_by(&mine.clone()));
+    assert!(mine.is_served_by(&owned("other/web/eth1", port("10.2.0.2:80"))), "the same container's");
+    assert!(!mine.is_served_by(&owned("net/db/eth0", port("10.1.0.3:80"))));
+    assert!(!mine.is_served_by(&owned("net/web/eth0", port("10.1.0.3:80"))), "it has moved");
+    let address = Element::Forwarded("10.1.0.2".parse().unwrap());
+    assert!(!owned("net/web/eth0", address).is_served_by(&owned("other/web/eth1", address)));
+    assert!(mine.element.is_kept() && !address.is_kept());
+}
+
+#[test]
+fn what_comes_with_the_containers_link() {
+    let link = LinkName::new("veth1").unwrap();
+    let [same, masquerade] = Element::masquerade("10.1.0.2/24".parse().unwrap());
+    for (element, is_of_link) in [
+        (same, true),
+        (masquerade, true),
+        (Element::CheckedLink(link), true),
+        (Element::Forwarded("10.1.0.2".parse().unwrap()), false),
+        (Element::IsolatedBridge(link), false),
+    ] {
+        assert_eq!(element.is_of_link(), is_of_link, "{element:?}");
+    }
+}
