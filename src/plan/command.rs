@@ -26,7 +26,10 @@ impl fmt::Display for Step {
                 let alone = if flags.no_prefix_route { " noprefixroute" } else { "" };
                 write!(f, "{}ip addr add {address} dev {link}{nodad}{alone}", Enter(*place))
             }
-            Self::AddRule(rule) => write!(f, "{}ip rule add {rule}", Enter(Place::Sandbox)),
+            Self::AddRule(rule) => {
+                let ip = if rule.source.is_ipv6() { "ip -6" } else { "ip" };
+                write!(f, "{}{ip} rule add {rule}", Enter(Place::Sandbox))
+            }
             Self::ChangeRoute { change, link, route } => {
                 write!(f, "{}ip route {change} {}", Enter(Place::Sandbox), Entry(link, route))
             }
@@ -64,10 +67,8 @@ impl fmt::Display for Step {
                  match u8 0 0 action mirred egress redirect dev {ifb}"
             ),
             Self::AddElements(elements) => {
-                for (index, element) in elements.iter().enumerate() {
-                    write!(f, "{}nft {element}", if index == 0 { "" } else { "\n" })?;
-                }
-                Ok(())
+                let lines: Vec<_> = elements.iter().map(|element| format!("nft {element}")).collect();
+                f.write_str(&lines.join("\n"))
             }
             Self::OpenGates { admin_chain } => write!(
                 f,
@@ -75,10 +76,8 @@ impl fmt::Display for Step {
                  # nft insert rule FAMILY TABLE CHAIN 'meta mark & {MARK:#x} == {MARK:#x} accept'"
             ),
             Self::EndFlows(ports) => {
-                for (index, port) in ports.iter().enumerate() {
-                    write!(f, "{}{}", if index == 0 { "" } else { "\n" }, EndFlows(port))?;
-                }
-                Ok(())
+                let lines: Vec<_> = ports.iter().map(|port| EndFlows(port).to_string()).collect();
+                f.write_str(&lines.join("\n"))
             }
         }
     }

@@ -1,10 +1,13 @@
 //! Plans of whole ADDs, as a person would read them.
 
 mod chained;
+mod check;
 mod exposure;
 mod needs;
 mod ptp;
 mod single;
+mod source_routing;
+mod steps;
 mod vrf;
 
 use super::*;
@@ -163,8 +166,10 @@ fn another_address_on_the_bridge_is_kept_unless_forced() {
     let host = standing(&["10.9.0.1/24", "fd00::9/64", "fd01::1/64"]);
     let error = planned(&bridge(), &["10.1.0.2/24"], &host).unwrap_err();
     assert!(error.to_string().contains("has address 10.9.0.1/24, the network's gateway is 10.1.0.1/24"), "{error}");
-    let error = planned(&bridge(), &["fd00::2/64"], &host).unwrap_err();
-    assert!(error.to_string().contains("fd00::9/64"), "{error}");
+    for other in ["fd00::9/64", "fd00::9/48", "fd00::9/80"] {
+        let error = planned(&bridge(), &["fd00::2/64"], &standing(&[other])).unwrap_err();
+        assert!(error.to_string().contains(other), "{error}");
+    }
 
     let forced = BridgeConfig { force_address: true, ..bridge() };
     let script = planned(&forced, &["10.1.0.2/24", "fd00::2/64"], &host).unwrap();

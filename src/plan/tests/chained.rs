@@ -65,6 +65,14 @@ fn a_limit_of_any_size_fits() {
     assert!(lines[0].ends_with("rate 2305843009213693951bps burst 4294967294b limit 4294967295b"), "{lines:?}");
 }
 
+/// 25 ms at 1999 bytes a second.
+#[test]
+fn what_may_wait_is_counted_in_bytes() {
+    let config = later(None, Some(BandwidthConfig { ingress: limit(15_992, 96_000), egress: None }));
+    let lines = script(&attach(&config)).unwrap();
+    assert!(lines[0].ends_with("rate 1999bps burst 12000b limit 12049b"), "{lines:?}");
+}
+
 #[test]
 fn what_somebody_else_arranges_stays() {
     let qdisc = |kind: &str, receives| Qdisc { kind: kind.into(), receives };

@@ -108,11 +108,22 @@ fn conditions_choose_addresses_of_the_host() {
         ["ip '{ 192.0.2.1 . tcp . 8080 : 10.1.0.2 . 80 }'", "ip '{ 192.0.2.3 . tcp . 8080 : 10.1.0.2 . 80 }'", udp]
     );
     assert_eq!(ports(Destinations::Only(vec![ip("192.0.2.9")])), ["ip '{ 192.0.2.9 . tcp . 8080 : 10.1.0.2 . 80 }'"]);
+    let others = ports(Destinations::Except(ip("192.0.2.9")));
+    assert_eq!(others[2..], ["ip '{ 192.0.2.1 . tcp . 8080 : 10.1.0.2 . 80 }'", udp], "{others:?}");
     // What is left out keeps its port.
     assert_eq!(
         ports(Destinations::Except(ip("192.0.2.1"))),
         ["ip '{ 192.0.2.1 . tcp . 8080 : 192.0.2.1 . 8080 }'", " '{ tcp . 8080 : 10.1.0.2 . 80 }'"]
     );
+}
+
+#[test]
+fn a_family_without_host_ports_masquerades_nothing() {
+    let mut config = exposed(false, None);
+    config.host_ports.as_mut().unwrap().mappings.remove(0);
+    let script = script(&config, &ObservedHost::default());
+    assert!(script.iter().any(|line| line.contains("snat4_")), "{script:?}");
+    assert!(!script.iter().any(|line| line.contains("snat6_")), "{script:?}");
 }
 
 #[test]

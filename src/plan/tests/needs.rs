@@ -54,3 +54,50 @@ fn what_capabilities_declare_is_needed_before_it_is_asked_for() {
     assert_eq!(declared(&delegate), [""; 0]);
     assert_eq!(declared(&bridge(&json!({}))), [""; 0]);
 }
+
+fn network(keys: &Value) -> NetworkConfig {
+    let mut all = json!({ "cniVersion": "1.1.0", "name": "n", "type": "groundwork" });
+    all.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    config(&all)
+}
+
+#[test]
+fn each_part_of_a_configuration_needs_its_features() {
+    let ports = |protocol| json!({ "portMappings": [{ "hostPort": 1, "containerPort": 1, "protocol": protocol }] });
+    let limit = |way: &str| json!({ "type": "bandwidth", format!("{way}Rate"): 8000, format!("{way}Burst"): 8000 });
+    let masquerade = "nf_tables nft_chain_nat nft_masq";
+    let redirection = "nf_tables nft_chain_nat nft_nat nft_fib";
+    for (keys, features) in [
+        (json!({}), "bridge veth"),
+        (json!({ "modules": ["tbf"] }), "tbf"),
+        (json!({ "bridge": "br0" }), "bridge veth"),
+        (json!({ "bridge": "br0", "modules": ["tbf", "veth"] }), "bridge veth tbf"),
+        (json!({ "bridge": "br0", "vlan": 5 }), "bridge veth vlan_filtering"),
+        (json!({ "bridge": "br0", "ipMasq": true }), &format!("bridge veth {masquerade}")),
+        (json!({ "bridge": "br0", "macspoofchk": true }), "bridge veth nf_tables nft_bridge nft_meta_bridge"),
+        (json!({ "bridge": "br0", "overlay": { "network": "10.244.0.0/16" } }), "bridge veth vxlan nf_tables"),
+        (json!({ "link": "ptp" }), "veth"),
+        (json!({ "link": "dummy" }), "dummy"),
+        (json!({ "link": "macvlan", "master": "ens3" }), "macvlan"),
+        (json!({ "link": "ipvlan", "master": "ens3" }), "ipvlan"),
+        (json!({ "link": "vlan", "master": "ens3", "vlanId": 5 }), "vlan"),
+        (json!({ "link": "host-device", "device": "ens3" }), ""),
+        (json!({ "type": "vrf", "vrfname": "blue" }), "vrf"),
+        (json!({ "type": "tuning", "mtu": 1400 }), ""),
+        (json!({ "type": "tuning" }), ""),
+        (json!({ "type": "firewall" }), "nf_tables nft_ct"),
+        (json!({ "type": "portmap", "runtimeConfig": {} }), ""),
+        (json!({ "type": "portmap", "snat": false, "runtimeConfig": ports("tcp") }), redirection),
+        (json!({ "type": "portmap", "runtimeConfig": ports("tcp") }), &format!("{redirection} nft_ct nft_masq")),
+        (
+            json!({ "type": "portmap", "snat": false, "runtimeConfig": ports("udp") }),
+            &format!("{redirection} nf_conntrack_netlink"),
+        ),
+        (limit("ingress"), "tbf"),
+        (limit("egress"), "tbf ifb ingress mirred u32"),
+        (json!({ "delegate": { "type": "ptp" } }), "veth"),
+    ] {
+        let names: Vec<_> = needs(&network(&keys)).iter().map(|need| need.feature.name().to_owned()).collect();
+        assert_eq!(names.join(" "), features, "{keys}");
+    }
+}

@@ -97,6 +97,17 @@ fn each_kind_is_made_in_its_words() {
 }
 
 #[test]
+fn only_what_shares_its_parents_network_announces_its_addresses() {
+    for (kind, announces) in
+        [(MACVLAN, true), (LinkKind::Ipvlan { mode: IpvlanMode::L2 }, true), (LinkKind::Vlan { id: 42 }, false)]
+    {
+        let config = SingleConfig { mtu: Some(1500), ..single(kind, false) };
+        let script = planned(LinkConfig::Single(config), &["10.1.0.2/24"], None, &on_ens3()).unwrap();
+        assert_eq!(script.iter().any(|line| line.contains("notify=1")), announces, "{kind}");
+    }
+}
+
+#[test]
 fn what_it_cannot_stand_on() {
     let on = |config: &SingleConfig, host: &ObservedHost| {
         planned(LinkConfig::Single(config.clone()), &[], None, host).unwrap_err()

@@ -72,6 +72,9 @@ fn what_is_in_the_way_of_a_vrf() {
     let mut port = made(&[vrf("red", 2, 1)]);
     port.links[1].master = Some(2);
     let taken = PlanError::OtherMaster { ifname: "eth0".into(), master: "red".into() };
+    let mut beside = made(&[vrf("red", 2, 1), vrf("blue", 3, 2)]);
+    beside.links[2].master = Some(2);
+    assert_eq!(chained(None, beside), Err(taken.clone()));
     assert_eq!(chained(None, port), Err(taken));
     let rule = SourceRule { source: "10.1.0.2".parse().unwrap(), table: 100 };
     let ruled = chained(None, ObservedVrf { rule: Some(rule), ..made(&[]) });
