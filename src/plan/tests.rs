@@ -166,7 +166,7 @@ fn another_address_on_the_bridge_is_kept_unless_forced() {
     let host = standing(&["10.9.0.1/24", "fd00::9/64", "fd01::1/64"]);
     let error = planned(&bridge(), &["10.1.0.2/24"], &host).unwrap_err();
     assert!(error.to_string().contains("has address 10.9.0.1/24, the network's gateway is 10.1.0.1/24"), "{error}");
-    for other in ["fd00::9/64", "fd00::9/48", "fd00::9/80"] {
+    for other in ["fd00::9/64", "fd00:0:0:1::9/48", "fd00::1:0:0:9/80"] {
         let error = planned(&bridge(), &["fd00::2/64"], &standing(&[other])).unwrap_err();
         assert!(error.to_string().contains(other), "{error}");
     }
