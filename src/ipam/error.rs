@@ -78,6 +78,13 @@ pub struct Census {
     pub examples: Vec<Attachment>,
 }
 
+impl Census {
+    /// How many there are.
+    pub(super) const fn total(&self) -> u128 {
+        (self.ours + self.others + self.unknown + self.reference) as u128
+    }
+}
+
 impl fmt::Display for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { folder, ours, others, unknown, reference, .. } = self;

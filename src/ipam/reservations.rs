@@ -24,6 +24,9 @@ use crate::{
 /// Says whether an attachment is dead for sure: then its lock, held until its leases are taken from it.
 pub type Reclaim<'a> = dyn FnMut(&Attachment) -> Option<Lock> + 'a;
 
+/// How often a set is searched of which others take what is free each time.
+const ATTEMPTS: usize = 100;
+
 /// How full a range set is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
@@ -139,16 +142,22 @@ impl Reservations {
         lock: &mut Option<File>,
         reclaim: &mut Reclaim<'_>,
     ) -> Result<Lease, Error> {
-        if let Some(lease) = self.try_next(claim, number, set)? {
-            return Ok(lease);
+        let mut attempts = 0;
+        loop {
+            if let Some(lease) = self.try_next(claim, number, set)? {
+                return Ok(lease);
+            }
+            attempts += 1;
+            self.ensure_locked(lock)?;
+            if self.reclaim_from(set, reclaim)? > 0 && attempts < ATTEMPTS {
+                continue;
+            }
+            // While others give back and take, each address may have been held when the search came to it.
+            let (capacity, held) = (set.capacity(), self.census(set)?);
+            if held.total() >= capacity || attempts == ATTEMPTS {
+                return Err(Error::Exhausted { set: set.to_string(), capacity, held });
+            }
         }
-        self.ensure_locked(lock)?;
-        if self.reclaim_from(set, reclaim)? > 0
-            && let Some(lease) = self.try_next(claim, number, set)?
-        {
-            return Ok(lease);
-        }
-        Err(Error::Exhausted { set: set.to_string(), capacity: set.capacity(), held: self.census(set)? })
     }
 
     fn try_next(&self, claim: &mut Claim<'_>, number: usize, set: &RangeSet) -> Result<Option<Lease>, Error> {

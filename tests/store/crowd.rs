@@ -33,7 +33,7 @@ fn two_hundred(place: Place) {
     assert_eq!(place.left(), [] as [String; 0]);
 }
 
-/// Fewer addresses than processes at times, and every third process ends in the middle of something. Its namespace is
+/// No more addresses than processes, and every third process ends in the middle of something. Its namespace is
 /// gone by then, so others may take what it held.
 #[allow(clippy::needless_pass_by_value, reason = "the place ends with the trial")]
 fn churn(place: Place) {

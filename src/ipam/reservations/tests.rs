@@ -205,6 +205,27 @@ fn a_full_set_takes_back_what_the_dead_hold_and_nothing_else() {
 }
 
 #[test]
+fn what_is_given_back_behind_the_search_is_found() {
+    both(|fixture| {
+        let sets = [set("10.1.0.2", "10.1.0.3")];
+        for owner in ["c1", "c2"] {
+            fixture.reserve(owner, &sets, &[]).unwrap();
+        }
+        let mut asked = Vec::new();
+        let mut alive = |owner: &Attachment| {
+            asked.push(owner.clone());
+            if let [first, _] = &asked[..] {
+                fixture.open().release(first, &[]).unwrap();
+            }
+            None
+        };
+        fixture.open().reserve(&attachment("c3"), &sets, &[], &mut alive).unwrap();
+        assert_eq!(asked.len(), 2);
+        assert!(fixture.open().owners().unwrap().contains(&attachment("c3")));
+    });
+}
+
+#[test]
 fn a_requested_address_is_taken_from_the_dead_only() {
     both(|fixture| {
         let sets = [set("10.1.0.2", "10.1.0.9")];
