@@ -2,28 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::{fabric::Fabric, net::tcp};
+use crate::{
+    fabric::{Fabric, assert_all_reach},
+    net::tcp,
+};
 
 /// Both families inside, over either: containers of three hosts reach each other by their own addresses.
 fn three_hosts(ipv6: bool, mtu: u32) {
     let fabric = Fabric::new(&["a", "b", "c"], ipv6);
     fabric.write_peers(&fabric.records());
     let pods = ["a", "b", "c"].map(|name| fabric.pod(name, "web"));
-    for one in &pods {
-        for other in pods.iter().filter(|other| !std::ptr::eq(*other, one)) {
-            one.assert_reaches(other);
-            one.assert_seen_by(other);
-        }
-    }
+    assert_all_reach(&pods, &[false, true], mtu);
     assert_eq!(pods[0].address(false), "10.244.1.2");
     assert_eq!(pods[2].address(true), "fd00:244:3::2");
-    // The largest packet goes as it is, and one byte more is refused where it is sent.
-    assert_eq!(pods[0].mtu(), mtu);
-    for (family, headers) in [(false, 28), (true, 48)] {
-        let ping = |size| format!("ping -n -c 1 -W 2 -M do -s {size} {}", pods[1].address(family));
-        pods[0].sandbox.sh(&ping(mtu - headers));
-        assert!(!pods[0].sandbox.try_sh(&ping(mtu - headers + 1)).status.success());
-    }
     let status = fabric.status("a");
     assert_eq!(status["right"], true, "{status}");
     assert_eq!(status["host"]["subnets"], json!(["10.244.1.0/24", "fd00:244:1::/64"]));
@@ -100,20 +91,45 @@ fn without_a_default_gateway_the_overlay_alone_is_routed() {
     assert!(!routes.contains("default") && routes.contains("10.244.0.0/16 via 10.244.1.1"), "{routes}");
 }
 
+/// One family inside, over either.
+#[test]
+fn one_family_alone_is_enough() {
+    for (inside, over, mtu) in [(false, true, 1430), (true, false, 1450), (true, true, 1430), (false, false, 1450)] {
+        let fabric = Fabric::new(&["a", "b"], over);
+        let mut records = fabric.records();
+        for record in &mut records {
+            record["subnets"] = json!([record["subnets"][usize::from(inside)]]);
+        }
+        fabric.write_peers(&records);
+        let pods = ["a", "b"].map(|name| {
+            let mut config = fabric.config(name);
+            config["overlay"]["network"] = config["overlay"]["network"][usize::from(inside)].clone();
+            let pod = fabric.pod_by(name, "web", &config);
+            pod.sandbox.check(&config, &pod.result);
+            pod
+        });
+        assert_all_reach(&pods, &[inside], mtu);
+    }
+}
+
 #[test]
 fn host_ports_work_on_top() {
-    let fabric = Fabric::new(&["a", "b", "c"], false);
-    fabric.write_peers(&fabric.records());
-    let mut config = fabric.config("a");
-    config["runtimeConfig"] = json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] });
-    let (web, client) = (fabric.pod_by("a", "web", &config), fabric.pod("b", "client"));
-    let own = format!("{}:80", web.address(false));
-    let port = format!("{}:8080", fabric.vtep("a"));
-    // From another host, and from a container there, which goes out by its host's address.
-    assert_eq!(tcp(&web.sandbox, &own, fabric.host("c"), &port), Some(fabric.vtep("c")));
-    assert_eq!(tcp(&web.sandbox, &own, &client.sandbox, &port), Some(fabric.vtep("b")));
-    // From the other host itself, to the container.
-    assert_eq!(tcp(&web.sandbox, &own, fabric.host("b"), &own), Some("10.244.2.0".to_owned()));
+    for ipv6 in [false, true] {
+        let fabric = Fabric::new(&["a", "b", "c"], ipv6);
+        fabric.write_peers(&fabric.records());
+        let mut config = fabric.config("a");
+        config["runtimeConfig"] =
+            json!({ "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] });
+        let (web, client) = (fabric.pod_by("a", "web", &config), fabric.pod("b", "client"));
+        let at = |address: String, port| if ipv6 { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
+        let (own, port) = (at(web.address(ipv6), 80), at(fabric.vtep("a"), 8080));
+        // From another host, and from a container there, which goes out by its host's address.
+        assert_eq!(tcp(&web.sandbox, &own, fabric.host("c"), &port), Some(fabric.vtep("c")));
+        assert_eq!(tcp(&web.sandbox, &own, &client.sandbox, &port), Some(fabric.vtep("b")));
+        // From the other host itself, to the container.
+        let base = if ipv6 { "fd00:244:2::" } else { "10.244.2.0" };
+        assert_eq!(tcp(&web.sandbox, &own, fabric.host("b"), &own), Some(base.to_owned()));
+    }
 }
 
 #[test]

@@ -51,12 +51,18 @@ impl Fabric {
         if self.ipv6 { format!("2001:db8::{number}") } else { format!("192.0.2.{number}") }
     }
 
+    /// What all hosts are plugged into, by `to-NAME` each; their gateway's address is free.
+    pub(crate) fn wire(&self) -> &Host {
+        &self.wire
+    }
+
     /// The host of that name.
     pub(crate) fn host(&self, name: &str) -> &Host {
         &self.hosts[self.number(name) - 1].1
     }
 
-    fn number(&self, name: &str) -> usize {
+    /// Its place.
+    pub(crate) fn number(&self, name: &str) -> usize {
         self.hosts.iter().position(|(own, _)| *own == name).unwrap() + 1
     }
 
@@ -161,26 +167,52 @@ impl Pod<'_> {
         all.into_iter().find(|address| address.contains(':') == ipv6).unwrap().to_owned()
     }
 
+    /// The families that it has addresses of.
+    fn families(&self) -> Vec<bool> {
+        let ips = self.result["ips"].as_array().unwrap();
+        let is_ipv6 = |ip: &Value| ip["address"].as_str().unwrap().contains(':');
+        [false, true].into_iter().filter(|ipv6| ips.iter().any(|ip| is_ipv6(ip) == *ipv6)).collect()
+    }
+
     /// What it may send in one packet, as its kernel has it.
     pub(crate) fn mtu(&self) -> u32 {
         let link = self.sandbox.sh("ip -o link show eth0");
         link.split_whitespace().skip_while(|word| *word != "mtu").nth(1).unwrap().parse().unwrap()
     }
 
-    /// Whether it answers another's ping, at either of its addresses, in a while.
+    /// Whether it answers another's ping, at each of its addresses, in a while.
     pub(crate) fn assert_reaches(&self, other: &Pod<'_>) {
-        for ipv6 in [false, true] {
+        for ipv6 in other.families() {
             self.sandbox.ping(&other.address(ipv6));
         }
     }
 
     /// It opens a connection to another, who sees it by its own address: nothing is masqueraded.
     pub(crate) fn assert_seen_by(&self, other: &Pod<'_>) {
-        for ipv6 in [false, true] {
+        for ipv6 in other.families() {
             let to = other.address(ipv6);
             let to = if ipv6 { format!("[{to}]:7000") } else { format!("{to}:7000") };
             let seen = tcp(&other.sandbox, &to, &self.sandbox, &to);
             assert_eq!(seen, Some(self.address(ipv6)), "whom {to} sees");
+        }
+    }
+}
+
+/// Containers of different hosts, which have addresses of these families and no others, reach each other by their own;
+/// the largest packet goes as it is, and one byte more is refused where it is sent.
+pub(crate) fn assert_all_reach(pods: &[Pod<'_>], families: &[bool], mtu: u32) {
+    assert!(pods.len() > 1 && !families.is_empty());
+    for (index, one) in pods.iter().enumerate() {
+        assert_eq!((one.families(), one.mtu()), (families.to_vec(), mtu));
+        for other in pods.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, other)| other) {
+            one.assert_reaches(other);
+            one.assert_seen_by(other);
+            for ipv6 in families {
+                let headers = if *ipv6 { 48 } else { 28 };
+                let ping = |size| format!("ping -n -c 1 -W 2 -M do -s {size} {}", other.address(*ipv6));
+                one.sandbox.sh(&ping(mtu - headers));
+                assert!(!one.sandbox.try_sh(&ping(mtu - headers + 1)).status.success());
+            }
         }
     }
 }

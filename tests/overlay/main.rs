@@ -16,6 +16,8 @@ mod etcd;
 #[cfg(feature = "agent")]
 mod etcd_crowd;
 #[cfg(feature = "agent")]
+mod etcd_families;
+#[cfg(feature = "agent")]
 mod etcd_faults;
 #[cfg(feature = "agent")]
 mod etcd_service;
