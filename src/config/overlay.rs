@@ -147,7 +147,13 @@ impl OverlayConfig {
     /// The name of the bridge whose only port that is, when FRR distributes it.
     #[must_use]
     pub fn device_bridge(&self) -> String {
-        format!("vxbr.{}", self.vni)
+        Self::bridge_of(self.vni)
+    }
+
+    /// As [`OverlayConfig::device_bridge`], of an overlay of this number.
+    #[must_use]
+    pub fn bridge_of(vni: u32) -> String {
+        format!("vxbr.{vni}")
     }
 
     /// The name of the link by which packets of other hosts' containers come.

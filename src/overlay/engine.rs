@@ -147,7 +147,7 @@ impl Status {
     fn frr(&self, rtnl: &Rtnl) -> Result<EngineState, Error> {
         let vni = self.host.as_ref().map(|host| host.vni).unwrap_or_default();
         let networks = self.host.iter().flat_map(|host| &host.network);
-        let bridge = format!("vxbr.{vni}");
+        let bridge = OverlayConfig::bridge_of(vni);
         let mut routes = 0;
         if let Some(link) = rtnl.link(&bridge)? {
             for network in networks {

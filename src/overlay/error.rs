@@ -56,6 +56,17 @@ pub enum Error {
         "link {link}, which carries the overlay, has an MTU of {mtu}: too small for containers' packets beside encapsulation"
     )]
     UnderlayTooSmall { link: String, mtu: u32 },
+    #[error(
+        "{address} is on lo, which does not tell how much the links carry: set \"overlay.mtu\" to the smallest MTU \
+         between the hosts less {overhead}"
+    )]
+    UnknownMtu { address: IpAddr, overhead: u32 },
+    /// Most FRR would announce the wrong next hop, and say nothing.
+    #[error(
+        "engine evpn with the underlay's address {0}: FRR before 10.6 distributes hosts by IPv4 addresses only. Set \
+         \"underlay\" to an IPv4 address of this host, or to {0} if your FRR can do it"
+    )]
+    Ipv6Vtep(IpAddr),
     /// Nobody says which subnet is this host's.
     #[error(
         "this host ({node}) has no subnet: set \"overlay.subnet\", or add a record of it to the peers, by its name or by \

@@ -169,6 +169,9 @@ pub fn census(network: &str, config: &OverlayConfig, rtnl: &Rtnl) -> Result<(Cen
         _ => None,
     };
     let carrier = find_underlay(rtnl, &config.underlay, &config.networks, present)?;
+    if config.engine == Engine::Evpn && carrier.address.is_ipv6() && !matches!(config.underlay, Underlay::Address(_)) {
+        return Err(Error::Ipv6Vtep(carrier.address));
+    }
     let mut hosts = config.peers.clone();
     let (mut refused, mut unknown) = (Vec::new(), None);
     match config.peer_file.as_deref().map(peer_file::read).transpose() {

@@ -101,14 +101,24 @@ pub fn reconcile(
 /// # Errors
 /// A device that is another's; a refusal of rtnetlink.
 pub fn prepare(rtnl: &Rtnl, device: &Device) -> Result<(Link, Course), Error> {
-    let found = rtnl.link(&device.name)?;
-    let course = device.course(found.as_ref())?;
-    let course = match (&device.bridge, course, &found) {
-        // That its bridge stands can be told from the device being its port.
-        (Some(_), Course::Keep, Some(link)) if link.master.is_none() => Course::Change(LinkSettings::default()),
-        (_, course, _) => course,
-    };
+    let (found, course) = standing(rtnl, device)?;
     Ok((shape(rtnl, device, course, found)?, course))
+}
+
+/// The device as it is found, and what has to be done about it and its bridge.
+///
+/// # Errors
+/// A device that is another's; a refusal of rtnetlink.
+pub(super) fn standing(rtnl: &Rtnl, device: &Device) -> Result<(Option<Link>, Course), Error> {
+    let found = rtnl.link(&device.name)?;
+    let mut course = device.course(found.as_ref())?;
+    if let (Course::Keep, Some(name), Some(port)) = (course, &device.bridge, &found) {
+        let bridge = rtnl.link(name)?.filter(|bridge| bridge.up && port.master == Some(bridge.index));
+        if bridge.is_none_or(|bridge| as_device(device).of(&bridge) != as_device(device)) {
+            course = Course::Change(LinkSettings::default());
+        }
+    }
+    Ok((found, course))
 }
 
 /// Makes changes to a device's entries, in order.
@@ -218,12 +228,17 @@ fn ensure_bridge(rtnl: &Rtnl, name: &str, device: &Device, port: &Link) -> Resul
     if bridge.kind.as_deref() != Some("bridge") {
         return Err(Foreign::of(&bridge).into());
     }
-    let settings = LinkSettings { mac: Some(device.mac), mtu: Some(device.mtu), ..LinkSettings::default() };
+    let settings = as_device(device);
     if settings.of(&bridge) != settings {
         rtnl.change(&bridge, &settings)?;
     }
     rtnl.set_master(port, Some(&bridge))?;
     Ok(rtnl.set_up(&bridge)?)
+}
+
+/// What the bridge has from the device.
+fn as_device(device: &Device) -> LinkSettings {
+    LinkSettings { mac: Some(device.mac), mtu: Some(device.mtu), ..LinkSettings::default() }
 }
 
 /// One errno counts as success.

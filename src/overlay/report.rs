@@ -125,7 +125,10 @@ fn device_problem(device: &Device, course: Course) -> Option<String> {
         Course::Make => Some(format!("device {name} is missing")),
         Course::Remake => Some(format!("device {name} is of another VTEP, port or hardware address")),
         Course::Change(settings) if settings.mtu.is_some() => Some(format!("device {name} has another MTU")),
-        Course::Change(_) => Some(format!("device {name} is down")),
+        Course::Change(_) => Some(match &device.bridge {
+            Some(bridge) => format!("device {name} or its bridge {bridge} is down"),
+            None => format!("device {name} is down"),
+        }),
         Course::Keep => None,
     }
 }
@@ -169,9 +172,11 @@ pub fn status(network: &str, state_dir: &Path, config: Option<&OverlayConfig>, r
     };
     if file.engine == Engine::Evpn {
         // Its peers are FRR's to tell.
-        let course = device.course(rtnl.link(&device.name)?.as_ref());
-        let problem = course.map_or_else(|foreign| Some(foreign.to_string()), |course| device_problem(&device, course));
-        status.problems.extend(problem);
+        status.problems.extend(match reconcile::standing(rtnl, &device) {
+            Ok((_, course)) => device_problem(&device, course),
+            Err(Error::Foreign(foreign)) => Some(foreign.to_string()),
+            Err(error) => return Err(error),
+        });
         return Ok(status);
     }
     let Some(mut nft) = Nft::existing()? else {
@@ -204,7 +209,7 @@ fn device_of(network: &str, file: &HostFile, local: IpAddr, mac: Mac) -> Device 
         mtu: file.mtu,
         addresses: subnets.map(|subnet| IpNet::from(subnet.network())).collect(),
         alias: super::plan::alias(network),
-        bridge: None,
+        bridge: is_evpn.then(|| OverlayConfig::bridge_of(file.vni)),
     }
 }
 

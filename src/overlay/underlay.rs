@@ -13,6 +13,9 @@ use crate::{
 /// The smallest MTU with which containers can be given anything: IPv4's.
 const SMALLEST: u32 = 68;
 
+/// The link whose addresses are reached over others, and whose MTU says nothing of theirs.
+const LOOPBACK: &str = "lo";
+
 /// What carries the overlay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carrier {
@@ -28,7 +31,7 @@ impl Carrier {
     /// What containers may send in one packet, in bytes: what is asked for, or all that fits.
     ///
     /// # Errors
-    /// What is asked for does not fit.
+    /// What is asked for does not fit; nothing is asked for, and the link does not tell.
     pub fn inner_mtu(&self, asked: Option<u32>) -> Result<u32, Error> {
         let limit = self.mtu.saturating_sub(overhead(self.address));
         if limit < SMALLEST {
@@ -36,6 +39,9 @@ impl Carrier {
         }
         match asked {
             Some(mtu) if mtu > limit => Err(Error::MtuAboveUnderlay { mtu, link: self.link.clone(), limit }),
+            None if self.link == LOOPBACK => {
+                Err(Error::UnknownMtu { address: self.address, overhead: overhead(self.address) })
+            }
             asked => Ok(asked.unwrap_or(limit)),
         }
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// An encapsulated frame: for a vxlan device of this hardware address, from one container to port 7777 of another.
-fn frame(vni: u32, mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
+pub(crate) fn frame(vni: u32, mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
     let text = b"let me in";
     let udp_len = u16::try_from(8 + text.len()).unwrap();
     let mut ip = vec![0x45, 0];
@@ -34,7 +34,7 @@ fn frame(vni: u32, mac: [u8; 6], from: Ipv4Addr, to: Ipv4Addr) -> Vec<u8> {
 }
 
 /// Whether what a host sends to another's VTEP arrives in a container there.
-fn arrives(sender: &Host, vtep: &str, pod: &Pod<'_>, bytes: &[u8]) -> bool {
+pub(crate) fn arrives(sender: &Host, vtep: &str, pod: &Pod<'_>, bytes: &[u8]) -> bool {
     let server = pod.sandbox.inside(|| UdpSocket::bind("0.0.0.0:7777").unwrap());
     server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     let client = sender.inside(|| UdpSocket::bind(if vtep.contains(':') { "[::]:0" } else { "0.0.0.0:0" }).unwrap());
