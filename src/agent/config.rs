@@ -27,7 +27,7 @@ pub struct AgentConfig {
     /// `stateDir`: the plugin's, where the host's file goes.
     #[serde(default = "default_state_dir")]
     pub state_dir: PathBuf,
-    /// `listen`: where /healthz and /metrics are served; a loopback address.
+    /// `listen`: where /healthz, /metrics and /peers are served; a loopback address.
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
 }

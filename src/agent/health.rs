@@ -1,4 +1,4 @@
-//! How the agent fares: /healthz and /metrics on loopback.
+//! How the agent fares and what it knows: /healthz, /metrics and /peers on loopback.
 
 use std::{
     convert::Infallible,
@@ -22,6 +22,9 @@ use prometheus_client::{
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use super::shared::Shared;
+use crate::overlay::plan::{Host, derived_mac};
+
 /// How many may ask at a time.
 const QUESTIONS: usize = 16;
 
@@ -31,6 +34,8 @@ const NO_SUBNET: &str = "waits for a subnet";
 /// What is known of it.
 pub(super) struct Health {
     network: String,
+    node: String,
+    shared: Arc<Shared>,
     state: Mutex<State>,
     registry: Registry,
     etcd_up: Level,
@@ -58,8 +63,8 @@ struct State {
 }
 
 impl Health {
-    /// Of the agent of this network.
-    pub(super) fn new(network: &str) -> Self {
+    /// Of this node's agent of this network.
+    pub(super) fn new(network: &str, node: &str, shared: Arc<Shared>) -> Self {
         let mut registry = Registry::with_prefix("groundwork_overlay");
         let mut level = |name: &str, help: &str| {
             let level = Level::default();
@@ -78,6 +83,8 @@ impl Health {
         };
         Self {
             network: network.to_owned(),
+            node: node.to_owned(),
+            shared,
             etcd_up,
             kernel_right,
             peers,
@@ -164,6 +171,19 @@ impl Health {
         (state.kernel.is_none(), format!("{report}\n"))
     }
 
+    /// The peers by what etcd said last, and what is not followed; None before this host is in the overlay.
+    fn peers(&self) -> Option<String> {
+        let networks = self.shared.membership()?.settings.overlay.networks;
+        let (subnets, vtep) = {
+            let state = self.lock();
+            (state.subnets.clone(), state.vtep?)
+        };
+        let own = Host { node: self.node.clone(), subnets, vtep, mac: derived_mac(vtep) };
+        let (peers, refused) = self.shared.with(|directory| directory.peers(&own, &networks));
+        let refused: Vec<_> = refused.iter().map(ToString::to_string).collect();
+        Some(format!("{}\n", json!({ "peers": peers, "refused": refused })))
+    }
+
     fn metrics(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -181,7 +201,11 @@ impl Health {
             (&Method::GET, "/metrics") => {
                 (StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", self.metrics())
             }
-            _ => (StatusCode::NOT_FOUND, "text/plain", "/healthz and /metrics\n".into()),
+            (&Method::GET, "/peers") => match self.peers() {
+                Some(peers) => (StatusCode::OK, "application/json", peers),
+                None => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{NO_SUBNET}\n")),
+            },
+            _ => (StatusCode::NOT_FOUND, "text/plain", "/healthz, /metrics and /peers\n".into()),
         };
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;

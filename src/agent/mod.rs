@@ -138,9 +138,9 @@ async fn work(config: AgentConfig, node: String) -> Result<(), StartError> {
     let news = events::subscribe().map_err(|error| StartError::System("follow news of links", error))?;
     let mut term = signal(SignalKind::terminate()).map_err(|error| StartError::System("wait for SIGTERM", error))?;
     let mut int = signal(SignalKind::interrupt()).map_err(|error| StartError::System("wait for SIGINT", error))?;
-    let health = Arc::new(Health::new(&config.network));
     let keys = Keys::new(&config.etcd.prefix, &config.network);
     let shared = Arc::new(Shared::new(Directory::new(keys, node.clone())));
+    let health = Arc::new(Health::new(&config.network, &node, Arc::clone(&shared)));
     let interest = Arc::new(Interest::default());
     let (site, own) = (watch::Sender::new(None), watch::Sender::new(None));
     let (stop, stopped) = watch::channel(false);

@@ -69,10 +69,7 @@ pub(super) fn status(config: Option<&Path>, network: Option<&str>, state_dir: &P
 }
 
 fn of_configuration(config: &NetworkConfig, overlay: &OverlayConfig) -> Result<Status> {
-    let rtnl = Rtnl::open()?;
-    let mut status = overlay::status(&config.name, &config.state_dir, Some(overlay), &rtnl)?;
-    status.ask_engine(Some(overlay), &rtnl)?;
-    Ok(status)
+    Ok(overlay::full_status(&config.name, &config.state_dir, Some(overlay), &Rtnl::open()?)?)
 }
 
 fn of_networks(network: Option<&str>, state_dir: &Path) -> Result<Vec<Status>> {
@@ -81,9 +78,7 @@ fn of_networks(network: Option<&str>, state_dir: &Path) -> Result<Vec<Status>> {
     for name in store::networks(state_dir)? {
         let is_asked = network.is_none_or(|network| network == name);
         if is_asked && HostFile::path(state_dir, &name).exists() {
-            let mut status = overlay::status(&name, state_dir, None, &rtnl)?;
-            status.ask_engine(None, &rtnl)?;
-            all.push(status);
+            all.push(overlay::full_status(&name, state_dir, None, &rtnl)?);
         }
     }
     Ok(all)

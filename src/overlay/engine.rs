@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, peer_file, report::Status};
+use super::{Error, HostFile, peer_file, plan::Host};
 use crate::{
     config::{Engine, OverlayConfig},
     rtnl::Rtnl,
@@ -21,7 +21,7 @@ pub const AGENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9
 
 /// How long an agent has for its answer, and how long that may be, in bytes.
 const PATIENCE: Duration = Duration::from_secs(2);
-const LENGTH: usize = 64 * 1024;
+const LENGTH: usize = 16 * 1024 * 1024;
 
 /// Who makes routes by BGP, as rtnetlink's number (`proto bgp`).
 const BGP: u8 = 186;
@@ -103,72 +103,93 @@ struct Health {
     refused: u64,
 }
 
-impl Status {
-    /// Adds how the engine fares, by what this host and, where it is given, the configuration say of it.
-    ///
-    /// # Errors
-    /// The kernel cannot be asked.
-    pub fn ask_engine(&mut self, config: Option<&OverlayConfig>, rtnl: &Rtnl) -> Result<(), Error> {
-        let Some(engine) = config.map(|config| config.engine).or(self.host.as_ref().map(|host| host.engine)) else {
-            return Ok(());
-        };
-        self.engine = Some(match engine {
-            Engine::None => EngineState::None,
-            Engine::Static => {
-                let left = self.host.as_ref().and_then(|host| host.peer_file.clone());
-                let peer_file = config.map_or(left, |config| config.peer_file.clone());
-                let records = peer_file.as_deref().and_then(|path| self.count(path, config.is_none()));
-                EngineState::Static { peer_file, records }
-            }
-            Engine::Etcd => {
-                let listen = self.host.as_ref().and_then(|host| host.agent).unwrap_or(AGENT);
-                EngineState::Etcd { listen, agent: Agent::ask(listen, &self.network) }
-            }
-            Engine::Evpn => self.frr(rtnl)?,
-        });
-        Ok(())
-    }
+/// What an engine tells besides.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The peers, where there is an agent that knows them.
+    pub(super) peers: Option<Vec<Host>>,
+    /// Records that are left out, and why.
+    pub(super) refused: Vec<String>,
+    /// What is wrong.
+    pub(super) problems: Vec<String>,
+}
 
-    /// How many records a peer file has; `is_news`: nobody has told yet what is wrong with them.
-    fn count(&mut self, path: &Path, is_news: bool) -> Option<usize> {
-        match peer_file::read(path) {
-            Ok((hosts, refused)) => {
-                let records = hosts.len() + refused.len();
-                self.refused.extend(refused.iter().filter(|_| is_news).map(ToString::to_string));
-                Some(records)
-            }
-            Err(error) => {
-                self.problems.extend(Some(error.to_string()).filter(|_| is_news));
-                None
-            }
+/// How the engine fares, by what this host and, where it is given, the configuration say of it; None where there is none.
+///
+/// # Errors
+/// The kernel cannot be asked.
+pub(super) fn ask(
+    network: &str,
+    host: Option<&HostFile>,
+    config: Option<&OverlayConfig>,
+    rtnl: &Rtnl,
+) -> Result<Option<(EngineState, Told)>, Error> {
+    let Some(engine) = config.map(|config| config.engine).or(host.map(|host| host.engine)) else { return Ok(None) };
+    Ok(Some(match engine {
+        Engine::None => (EngineState::None, Told::default()),
+        Engine::Static => {
+            let left = host.and_then(|host| host.peer_file.clone());
+            let peer_file = config.map_or(left, |config| config.peer_file.clone());
+            let (records, told) = peer_file.as_deref().map(count).unwrap_or_default();
+            // With the configuration, who compares the peers tells it.
+            let told = if config.is_some() { Told::default() } else { told };
+            (EngineState::Static { peer_file, records }, told)
+        }
+        Engine::Etcd => {
+            let listen = host.and_then(|host| host.agent).unwrap_or(AGENT);
+            let agent = Agent::ask(listen, network);
+            let is_known = matches!(agent, Agent::Follows { .. } | Agent::CutOff { .. });
+            let told = if is_known { peers_of(listen) } else { Told::default() };
+            (EngineState::Etcd { listen, agent }, told)
+        }
+        Engine::Evpn => (frr(host, rtnl)?, Told::default()),
+    }))
+}
+
+/// How many records a peer file has.
+fn count(path: &Path) -> (Option<usize>, Told) {
+    match peer_file::read(path) {
+        Ok((hosts, refused)) => {
+            let refused: Vec<_> = refused.iter().map(ToString::to_string).collect();
+            (Some(hosts.len() + refused.len()), Told { refused, ..Told::default() })
+        }
+        Err(error) => (None, Told { problems: vec![error.to_string()], ..Told::default() }),
+    }
+}
+
+fn frr(host: Option<&HostFile>, rtnl: &Rtnl) -> Result<EngineState, Error> {
+    let vni = host.map(|host| host.vni).unwrap_or_default();
+    let bridge = OverlayConfig::bridge_of(vni);
+    let mut routes = 0;
+    if let Some(link) = rtnl.link(&bridge)? {
+        for network in host.iter().flat_map(|host| &host.network) {
+            let all = rtnl.routes_by(&link, BGP, network.network().is_ipv6())?;
+            routes += all.iter().filter(|route| network.contains(&route.dst)).count();
         }
     }
+    Ok(EngineState::Evpn { bridge, routes })
+}
 
-    fn frr(&self, rtnl: &Rtnl) -> Result<EngineState, Error> {
-        let vni = self.host.as_ref().map(|host| host.vni).unwrap_or_default();
-        let networks = self.host.iter().flat_map(|host| &host.network);
-        let bridge = OverlayConfig::bridge_of(vni);
-        let mut routes = 0;
-        if let Some(link) = rtnl.link(&bridge)? {
-            for network in networks {
-                let is_v6 = network.network().is_ipv6();
-                let all = rtnl.routes_by(&link, BGP, is_v6)?;
-                routes += all.iter().filter(|route| network.contains(&route.dst)).count();
-            }
-        }
-        Ok(EngineState::Evpn { bridge, routes })
+/// What an agent says of the peers; an agent that is not in the overlay yet says nothing.
+fn peers_of(listen: SocketAddr) -> Told {
+    #[derive(Deserialize)]
+    struct Peers {
+        peers: Vec<Host>,
+        refused: Vec<String>,
     }
+    let answer = question(listen, "/peers").ok().and_then(|body| serde_json::from_str(&body).ok());
+    let Some(Peers { peers, refused }) = answer else { return Told::default() };
+    Told { peers: Some(peers), refused, ..Told::default() }
 }
 
 impl Agent {
     /// Asks whoever answers there, who should be the agent of that network.
     fn ask(listen: SocketAddr, network: &str) -> Self {
-        let text = match question(listen) {
-            Ok(text) => text,
+        let body = match question(listen, "/healthz") {
+            Ok(body) => body,
             Err(error) => return Self::Silent { why: error.to_string() },
         };
-        let body = text.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
-        let Ok(health) = serde_json::from_str::<Health>(body) else { return Self::Stranger { network: None } };
+        let Ok(health) = serde_json::from_str::<Health>(&body) else { return Self::Stranger { network: None } };
         if health.network != network {
             return Self::Stranger { network: Some(health.network) };
         }
@@ -182,13 +203,13 @@ impl Agent {
     }
 }
 
-/// What is answered to a question for /healthz, head and body.
-fn question(listen: SocketAddr) -> io::Result<String> {
+/// What is answered to a question by HTTP, without its head.
+fn question(listen: SocketAddr, path: &str) -> io::Result<String> {
     let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", PATIENCE.as_secs()));
     let mut stream = TcpStream::connect_timeout(&listen, PATIENCE)?;
     let end = Instant::now() + PATIENCE;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
     let (mut text, mut part) = (Vec::new(), [0; 4096]);
     while text.len() < LENGTH {
         let left = end.saturating_duration_since(Instant::now());
@@ -204,7 +225,8 @@ fn question(listen: SocketAddr) -> io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
 impl EngineState {
@@ -249,7 +271,7 @@ impl fmt::Display for Agent {
             Self::Follows { peers, refused, .. } => {
                 write!(f, "follows etcd: {peers} peers")?;
                 if *refused > 0 {
-                    write!(f, ", {refused} records refused (its log says why)")?;
+                    write!(f, ", {refused} records refused")?;
                 }
             }
             Self::CutOff { seconds, why, .. } => {

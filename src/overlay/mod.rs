@@ -23,6 +23,6 @@ pub use self::{
     join::{Census, Joined, Part, census, settle},
     plan::{Host, Refused},
     reconcile::{PROTOCOL, Reconciled, admit, apply, expel, observe, observe_entries, prepare, reconcile},
-    report::status,
+    report::{full_status, status},
     underlay::{Carrier, find_underlay},
 };

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Error, HostFile,
-    engine::EngineState,
+    engine::{self, EngineState},
     join::census,
     plan::{Change, Command, Course, Device, Entries, Host, Key, Observed, Todo, Value, derived_mac, entries},
     reconcile,
@@ -138,6 +138,38 @@ fn device_problem(device: &Device, course: Course) -> Option<String> {
 /// # Errors
 /// The kernel cannot be asked, or the file not be read.
 pub fn status(network: &str, state_dir: &Path, config: Option<&OverlayConfig>, rtnl: &Rtnl) -> Result<Status, Error> {
+    compared(network, state_dir, config, None, rtnl)
+}
+
+/// As [`status`], and how the engine fares, for which an agent is asked: what it says of the peers counts then.
+///
+/// # Errors
+/// As of [`status`].
+pub fn full_status(
+    network: &str,
+    state_dir: &Path,
+    config: Option<&OverlayConfig>,
+    rtnl: &Rtnl,
+) -> Result<Status, Error> {
+    let host = HostFile::read(state_dir, network)?;
+    let Some((engine, told)) = engine::ask(network, host.as_ref(), config, rtnl)? else {
+        return status(network, state_dir, config, rtnl);
+    };
+    let mut status = compared(network, state_dir, config, told.peers, rtnl)?;
+    status.engine = Some(engine);
+    status.refused.extend(told.refused);
+    status.problems.extend(told.problems);
+    Ok(status)
+}
+
+/// `told`: the peers, where somebody has said who they are.
+fn compared(
+    network: &str,
+    state_dir: &Path,
+    config: Option<&OverlayConfig>,
+    told: Option<Vec<Host>>,
+    rtnl: &Rtnl,
+) -> Result<Status, Error> {
     let mut status = Status { network: network.into(), ..Status::default() };
     status.host = HostFile::read(state_dir, network)?;
     let Some(file) = status.host.clone() else {
@@ -149,7 +181,7 @@ pub fn status(network: &str, state_dir: &Path, config: Option<&OverlayConfig>, r
         status.problems.push(format!("this host has no subnet: {} is not there ({why})", path.display()));
         return Ok(status);
     };
-    let told = match config.filter(|config| config.engine == Engine::Static) {
+    let census = match config.filter(|config| config.engine == Engine::Static) {
         Some(config) => match census(network, config, rtnl) {
             Ok((census, unknown)) => {
                 status.refused = census.review.refused.iter().map(ToString::to_string).collect();
@@ -163,10 +195,10 @@ pub fn status(network: &str, state_dir: &Path, config: Option<&OverlayConfig>, r
         },
         None => None,
     };
-    let (device, peers) = match told {
+    let (device, peers) = match census {
         Some((device, peers)) => (device, peers),
         None => match as_left(network, &file, rtnl)? {
-            Some(device) => (device, None),
+            Some(device) => (device, told),
             None => return Ok(status),
         },
     };
