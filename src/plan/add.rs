@@ -192,8 +192,8 @@ pub fn resolve(config: &NativeConfig, ips: &mut [IpConfig], routes: &mut Vec<Rou
         for ip in ips.iter() {
             let default = default_route(ip.address.addr().is_ipv4());
             if !routes.iter().any(|route| route.dst == default) {
-                let gw = ip.gateway.ok_or(PlanError::NoGateway { address: ip.address })?;
-                routes.push(Route { gw: Some(gw), ..Route::to(default) });
+                ip.gateway.ok_or(PlanError::NoGateway { address: ip.address })?;
+                routes.push(Route::to(default)); // by that gateway, as below
             }
         }
     }

@@ -41,6 +41,14 @@ fn a_link_that_is_there_is_tuned_as_a_whole() {
 }
 
 #[test]
+fn a_link_that_is_made_here_has_its_hardware_address_from_the_start() {
+    let link = LinkSettings { mac: Some(Mac::local(5 << 8)), promisc: Some(true), ..LinkSettings::default() };
+    let config = NativeConfig { tuning: Some(TuningConfig { link, ..TuningConfig::default() }), ..network(&bridge()) };
+    let lines = script(&attach(&config)).unwrap();
+    assert_eq!(lines.last().unwrap(), "ip netns exec SANDBOX ip link set eth0 promisc on");
+}
+
+#[test]
 fn both_directions_are_limited() {
     let config =
         later(None, Some(BandwidthConfig { ingress: limit(8_000_000, 800_000), egress: limit(16_007, 96_001) }));

@@ -50,6 +50,8 @@ fn what_capabilities_declare_is_needed_before_it_is_asked_for() {
         assert_eq!(declared(&declaring), limits);
     }
     assert_eq!(declared(&bridge(&json!({ "ips": true, "mac": true, "portMappings": false }))), [""; 0]);
+    let of_bridge = declared_needs(&config(&bridge(&ports)));
+    assert!(of_bridge.last().unwrap().why.ends_with(", which \"capabilities\" declares"), "{of_bridge:?}");
     let delegate = network(json!({ "delegate": { "type": "ptp" }, "capabilities": ports }));
     assert_eq!(declared(&delegate), [""; 0]);
     assert_eq!(declared(&bridge(&json!({}))), [""; 0]);

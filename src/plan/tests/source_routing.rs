@@ -29,6 +29,8 @@ fn chained(config: SourceRoutingConfig, observed: ObservedRouting) -> Result<Vec
     let mut ips = ips(&["10.1.0.2/24", "fd00::2/64"]);
     ips[1].gateway = Some(ip("fd00::1"));
     let steps = plan_add(&attach, &ips, &[], &ObservedHost { routing: observed, ..ObservedHost::default() })?;
+    let added = SourceRouting::of(&steps).unwrap_or_default().added;
+    assert!(added.iter().all(|route| route.oif.is_none()), "numbers of links change");
     let inside = |line: &str| line.strip_prefix("ip netns exec SANDBOX ip ").unwrap().to_owned();
     Ok(Script(&steps).to_string().lines().map(inside).collect())
 }
@@ -114,10 +116,10 @@ fn a_link_that_is_made_here_is_routed_by_source() {
     };
     let (mut ips, mut routes) = (ips(&["10.1.0.2/24", "fd00::2/64", "10.2.0.2/32"]), Vec::new());
     resolve(&config, &mut ips, &mut routes).unwrap();
-    let other = Some(ip("10.1.0.9"));
-    for (dst, table) in [("10.8.0.0/16", Some(254)), ("10.9.0.0/16", Some(5))] {
-        routes.push(Route { gw: other, table, ..Route::to(dst.parse().unwrap()) });
-    }
+    let others =
+        ["10.8.0.0/16", "10.9.0.0/16"].map(|dst| Route { gw: Some(ip("10.1.0.9")), ..Route::to(dst.parse().unwrap()) });
+    let detail = Route { priority: Some(9), scope: Some(0), mtu: Some(1300), advmss: Some(1200), ..others[0].clone() };
+    routes.extend([Route { table: Some(254), ..detail }, Route { table: Some(5), ..others[1].clone() }]);
     let host = standing(&["10.1.0.1/24", "fd00::1/64", "10.2.0.3/32"]);
     let steps = plan_add(&attach(&config), &ips, &routes, &host).unwrap();
     let script = Script(&steps).to_string();
@@ -147,6 +149,8 @@ fn a_link_that_is_made_here_is_routed_by_source() {
     assert!(done.added.iter().all(|route| route.table != 254) && done.removed.iter().all(|route| route.table == 254));
     assert_eq!(done.rules[0].source, ip("10.1.0.2"));
     assert_eq!(SourceRouting::of(&[]), None);
+    let last = done.removed.last().unwrap();
+    assert_eq!((last.priority, last.scope, last.mtu, last.advmss), (Some(9), Some(0), Some(1300), Some(1200)));
     let kernels = done.removed.iter().filter(|route| route.protocol == KERNEL).collect::<Vec<_>>();
     assert_eq!(
         (kernels[0].scope, kernels[1].priority, kernels.len()),
@@ -182,4 +186,5 @@ fn behind_a_link_to_the_host_there_is_no_network() {
     };
     assert_eq!(words(&done.added), ["10.1.0.1/32", "10.1.0.0/24 via 10.1.0.1", "0.0.0.0/0 via 10.1.0.1"]);
     assert_eq!(words(&done.removed), ["10.1.0.1/32", "10.1.0.0/24 via 10.1.0.1"]);
+    assert!(done.removed.iter().all(|route| route.src == Some(ip("10.1.0.2"))), "{:?}", done.removed);
 }

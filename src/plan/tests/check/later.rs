@@ -160,6 +160,8 @@ fn routing_by_source() {
     (left.there.routes, left.there.rules) = (added, vec![(Some(rule.source), rule.table)]);
     const NO_RULE: &str = "rule from 10.1.0.2 table 100 in the container: expected present, found missing";
     left.tells(&[(|left| left.there.rules[0].1 = 101, NO_RULE), (|left| left.there.rules[0].0 = None, NO_RULE)]);
+    left.routes[0].table = Some(254); // where it was
+    left.tells(&[]);
     let mut changed = left.clone();
     changed.there.routes[2].gw = None;
     let route = "route 0.0.0.0/0 via 10.1.0.1 dev eth0 of table 100 in the container: expected present, found missing";
