@@ -10,7 +10,7 @@ use groundwork::{cli, verb};
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: groundwork::sys::allocator::Allocator = groundwork::sys::allocator::Allocator;
 
 /// A network configuration larger than this is no configuration. In bytes.
 const STDIN_LIMIT: u64 = 16 << 20;

@@ -2,11 +2,15 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkExtentMask, LinkInfo, LinkMessage,
+use netlink_packet_core::DefaultNla;
+use netlink_packet_route::{
+    AddressFamily,
+    link::{InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkMessage, LinkProtoInfoBridge},
 };
-use nix::libc::{RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK};
+use nix::{
+    libc::{RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK},
+    net::if_::if_nametoindex,
+};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use super::{Error, Link, LinkSettings, NEW, PortFlags, Rtnl, absent, reading};
@@ -136,12 +140,18 @@ impl Rtnl {
     /// # Errors
     /// ENODEV when it is gone; any other refusal.
     pub fn set_port(&self, name: &str, flags: PortFlags) -> Result<(), Error> {
-        let settings = vec![InfoBridgePort::HairpinMode(flags.hairpin), InfoBridgePort::Isolated(flags.isolated)];
-        let port =
-            vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(InfoPortData::BridgePort(settings))];
-        let message = about(0, vec![self::name(name), LinkAttribute::LinkInfo(port)]);
-        // RTM_SETLINK ignores a port's settings; RTM_NEWLINK without NLM_F_CREATE changes them.
-        self.run((RTM_NEWLINK, message), 0, || format!("ip link set {name} type bridge_slave {flags}"))
+        let doing = || format!("ip link set {name} type bridge_slave {flags}");
+        let index = if_nametoindex(name).map_err(|errno| Error::Refused { doing: doing(), refusal: errno.into() })?;
+        let setting = |kind, on| LinkProtoInfoBridge::Other(DefaultNla::new(kind, vec![u8::from(on)]));
+        let settings = vec![
+            setting(reading::IFLA_BRPORT_MODE, flags.hairpin),
+            setting(reading::IFLA_BRPORT_ISOLATED, flags.isolated),
+        ];
+        let mut message = about(index, vec![LinkAttribute::ProtoInfoBridge(settings)]);
+        // As `bridge link set` asks. As `ip link set` does the kernel tells it to all who follow links: IPv6 goes through
+        // every route then.
+        message.header.interface_family = AddressFamily::Bridge;
+        self.run((RTM_SETLINK, message), 0, doing)
     }
 
     /// Deletes a link of the calling thread's namespace; for a veth, both ends. Gone already is success.

@@ -9,8 +9,9 @@
 //! floor del-early LINK ADDRESS HOSTPORT       returns when the link is gone
 //! floor peak FILE PROGRAM [ARGUMENT...]       runs a program and appends its peak memory in KiB to the file
 //! ```
-//! ADD: a veth pair with one end on the bridge, up; in the sandbox an address and a default route; masquerade, a TCP host
-//! port and the firewall's leave to be forwarded. Bridge, tables and rules are there already (`ruleset.nft`).
+//! ADD: a veth pair with one end on the bridge, up and in hairpin mode; in the sandbox loopback up, no router
+//! advertisements, no duplicate address detection, an address and a default route; masquerade, a TCP host port and the
+//! firewall's leave to be forwarded. Bridge, tables and rules are there already (`ruleset.nft`).
 #![allow(unsafe_code, reason = "fork: this program stands outside the library and its rules")]
 
 mod netlink;
@@ -25,14 +26,18 @@ use std::fs::File;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
+const SETLINK: u16 = 19;
 const NEWADDR: u16 = 20;
 const NEWROUTE: u16 = 24;
 const NFT_NEWSETELEM: u16 = 10 << 8 | 12;
 const NFT_DELSETELEM: u16 = 10 << 8 | 14;
 const UP: u32 = 1;
+/// Where this is, a bridge's packets go through iptables, and its ports reflect what comes back rewritten.
+const BRIDGE_NETFILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -77,10 +82,21 @@ fn add(netns: &str, bridge: &str, link: &str, address: Ipv4Addr, prefix: u8, gat
         });
     });
     host.send(&pair)?;
+    if Path::new(BRIDGE_NETFILTER).exists() {
+        let mut port = Batch::default();
+        port.message(SETLINK, ACK, &bridge_port_header(if_nametoindex(link)?), |bytes| {
+            nest(bytes, 12, |bytes| put(bytes, 4, &[1])); // IFLA_PROTINFO: hairpin mode
+        });
+        host.send(&port)?;
+    }
 
     setns(&sandbox, CloneFlags::CLONE_NEWNET)?;
+    for setting in ["accept_dad", "accept_ra"] {
+        File::options().write(true).open(format!("/proc/sys/net/ipv6/conf/eth0/{setting}"))?.write_all(b"0")?;
+    }
     let index = if_nametoindex("eth0")?.to_ne_bytes();
     let mut up = Batch::default();
+    up.message(NEWLINK, ACK, &link_header(UP), |bytes| put_text(bytes, 3, "lo"));
     up.message(NEWLINK, ACK, &link_header(UP), |bytes| put_text(bytes, 3, "eth0"));
     let header = [2, prefix, 0, 0, index[0], index[1], index[2], index[3]];
     up.message(NEWADDR, ACK | CREATE | EXCL, &header, |bytes| {
@@ -140,6 +156,14 @@ fn link_header(flags: u32) -> [u8; 16] {
     let mut header = [0; 16];
     header[8..12].copy_from_slice(&flags.to_ne_bytes());
     header[12..].copy_from_slice(&flags.to_ne_bytes());
+    header
+}
+
+/// `struct ifinfomsg` about the port of a bridge.
+fn bridge_port_header(index: u32) -> [u8; 16] {
+    let mut header = [0; 16];
+    header[0] = 7; // AF_BRIDGE
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
     header
 }
 

@@ -3,7 +3,7 @@
 //! Read here and not by netlink-packet-netfilter, which takes 100 us for three rules: it prints each attribute for an
 //! error message that nobody gets to see. Nothing here trusts a length.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use netlink_packet_core::{
     ErrorBuffer, ErrorMessage, NLA_F_NESTED, NLA_TYPE_MASK, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
@@ -125,7 +125,7 @@ fn comment(mut rest: &[u8]) -> Option<&str> {
 
 /// The rules of chains, in order, as the kernel tells them.
 #[derive(Debug, Default)]
-pub(crate) struct Rules(HashMap<(Table, String), Vec<Vec<u8>>>);
+pub(crate) struct Rules(BTreeMap<(Table, String), Vec<Vec<u8>>>);
 
 /// (chain, expressions) of the rule in an answer.
 pub(crate) fn rule(object: &[u8]) -> Option<(String, Vec<u8>)> {
@@ -166,13 +166,14 @@ pub(super) fn same_rule(ours: &[u8], found: &[u8]) -> bool {
 
 /// Whether `found` has every attribute of `ours`. The kernel tells more than it was given: defaults, flags.
 pub(super) fn covers(found: &[u8], ours: &[u8]) -> bool {
-    attributes(ours).all(|(kind, value)| {
-        attributes(found).filter(|(found, _)| (found ^ kind) & NLA_TYPE_MASK == 0).any(|(_, found)| {
+    found == ours
+        || attributes(ours).all(|(kind, value)| {
+            attributes(found).filter(|(found, _)| (found ^ kind) & NLA_TYPE_MASK == 0).any(|(_, found)| {
             if kind & NLA_F_NESTED != 0 { covers(found, value) } else { found == value }
         })
             // What has no attributes of its own, as a plain masq, is told without the empty list.
             || (kind & NLA_F_NESTED != 0 && value.is_empty())
-    })
+        })
 }
 
 #[cfg(test)]

@@ -134,15 +134,22 @@ pub(super) struct Attributes(pub(super) Vec<u8>);
 
 impl Attributes {
     pub(super) fn put(&mut self, kind: u16, value: &[u8]) {
-        let len = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
-        self.0.extend(len.to_ne_bytes());
-        self.0.extend(kind.to_ne_bytes());
-        self.0.extend(value);
-        self.0.resize(self.0.len().next_multiple_of(4), 0);
+        self.put_all(kind, [value]);
     }
 
     pub(super) fn text(&mut self, kind: u16, text: &str) {
-        self.put(kind, &[text.as_bytes(), b"\0"].concat());
+        self.put_all(kind, [text.as_bytes(), b"\0"]);
+    }
+
+    /// One attribute, whose value is in pieces.
+    fn put_all<const N: usize>(&mut self, kind: u16, pieces: [&[u8]; N]) {
+        let len = pieces.iter().fold(4, |len, piece| len + piece.len());
+        let [k0, k1] = kind.to_ne_bytes();
+        let [l0, l1] = u16::try_from(len).unwrap_or(u16::MAX).to_ne_bytes();
+        self.0.reserve(len + 3);
+        self.0.extend_from_slice(&[l0, l1, k0, k1]);
+        pieces.iter().for_each(|piece| self.0.extend_from_slice(piece));
+        self.0.extend_from_slice(&[0; 3][..len.next_multiple_of(4) - len]);
     }
 
     fn numbers(&mut self, numbers: impl IntoIterator<Item = (u16, u32)>) {

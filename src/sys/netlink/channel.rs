@@ -14,6 +14,9 @@ use super::{Refusal, extend_acks};
 /// Room for one datagram of answers: the kernel fills at most 32 KiB.
 const DATAGRAM: usize = 32 * 1024;
 
+/// Room for the first answer to a dump: as much as is read the kernel gets ready next, which nobody will read.
+const FIRST: usize = 8 * 1024;
+
 /// The socket. The kernel works off a request inside `sendto(2)`, so no read ever waits.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -156,6 +159,9 @@ impl Channel {
         let mut bytes = Vec::new();
         self.serialize(message, flags, &mut bytes);
         self.send(&bytes)?;
+        if flags & NLM_F_DUMP != 0 {
+            self.datagram = Vec::with_capacity(FIRST);
+        }
         if !self.receive()? {
             return Err(self.fail(Errno::EAGAIN));
         }
