@@ -1,6 +1,6 @@
 //! Engine evpn: FRR, configured as docs/overlay.md says, distributes what groundwork lays out.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -172,13 +172,17 @@ fn what_is_laid_out_is_put_back_and_distributed_again() {
 fn a_strangers_frame_is_kept_out_by_the_pages_rule() {
     let fabric = Fabric::new(&["a", "b", "c", "stranger"], false);
     let pods = lay_out(&fabric, &NAMES[..2], |name| config(&fabric, name, &[false, true]));
-    let to = pods[0].address(false).parse().unwrap();
-    let bytes = frame(1, [0x02, 0x67, 192, 0, 2, 1], Ipv4Addr::new(10, 244, 2, 2), to);
     let vtep = fabric.vtep("a");
-    assert!(arrives(fabric.host("stranger"), &vtep, &pods[0], &bytes), "without the rule");
+    let arrives = |sender: &str, inside| {
+        let ends = [&pods[1], &pods[0]].map(|pod| pod.address(inside).parse().unwrap());
+        let bytes = frame(1, [0x02, 0x67, 192, 0, 2, 1], ends[0], ends[1]);
+        arrives(fabric.host(sender), &vtep, &pods[0], &bytes)
+    };
+    let both = |sender| [arrives(sender, false), arrives(sender, true)];
+    assert_eq!(both("stranger"), [true; 2], "without the rule");
     fabric.host("a").sh(&format!("nft -f - <<'END'\n{}END", page::block("nft")));
-    assert!(!arrives(fabric.host("stranger"), &vtep, &pods[0], &bytes), "a stranger's");
-    assert!(arrives(fabric.host("b"), &vtep, &pods[0], &bytes), "a peer's own");
+    assert_eq!(both("stranger"), [false; 2], "a stranger's");
+    assert_eq!(both("b"), [true; 2], "a peer's own");
     start_frr(&fabric, &NAMES[..2], &[false, true]);
     assert_all_reach(&pods, &[false, true], 1450);
 }
