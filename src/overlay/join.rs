@@ -114,7 +114,7 @@ impl Part {
         let mut joined = Joined { file, is_news: false, refused: Vec::new(), reconciled: None, unknown_peers: None };
         if let Some((Census { review, device, .. }, unknown)) = census {
             if joined.file.engine == Engine::Evpn {
-                reconcile::prepare(rtnl, &device)?;
+                joined.reconciled = Some(reconcile::prepare(rtnl, &device)?);
             } else if unknown.is_none() {
                 joined.reconciled = Some(settle_kernel(network, state_dir, rtnl, &device, &review.accepted)?);
             }

@@ -96,13 +96,13 @@ pub fn reconcile(
     Ok(Reconciled { link, done: todo })
 }
 
-/// Makes the device alone: who its peers are is somebody else's business. What was done about it, too.
+/// Makes the device alone: who its peers are is somebody else's business.
 ///
 /// # Errors
 /// A device that is another's; a refusal of rtnetlink.
-pub fn prepare(rtnl: &Rtnl, device: &Device) -> Result<(Link, Course), Error> {
+pub fn prepare(rtnl: &Rtnl, device: &Device) -> Result<Reconciled, Error> {
     let (found, course) = standing(rtnl, device)?;
-    Ok((shape(rtnl, device, course, found)?, course))
+    Ok(Reconciled { link: shape(rtnl, device, course, found)?, done: Todo::of_device(course) })
 }
 
 /// The device as it is found, and what has to be done about it and its bridge.

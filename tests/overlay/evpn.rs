@@ -121,6 +121,19 @@ fn one_family_alone_is_distributed() {
 }
 
 #[test]
+fn a_lone_host_that_grows_keeps_its_containers() {
+    let (fabric, names) = (Fabric::new(&NAMES, false), &NAMES[..2]);
+    let both = |name: &str| config(&fabric, name, &[false, true]);
+    let mut alone = both("a");
+    alone["overlay"]["engine"] = "none".into();
+    let old = fabric.pod_by("a", "old", &alone);
+    fabric.command("a", &both("a"), &["sync"]).success("sync");
+    let other = fabric.pod_by("b", "web", &both("b"));
+    start_frr(&fabric, names, &[false, true]);
+    assert_all_reach(&[old, other], &[false, true], 1450);
+}
+
+#[test]
 fn a_host_that_dies_is_forgotten_and_one_that_is_back_is_reached() {
     let fabric = Fabric::new(&NAMES, false);
     let pods = lay_out(&fabric, &NAMES, |name| config(&fabric, name, &[false, true]));
@@ -148,6 +161,7 @@ fn what_is_laid_out_is_put_back_and_distributed_again() {
     let both = |name: &str| config(&fabric, name, &[false, true]);
     let pods = lay_out(&fabric, names, both);
     start_frr(&fabric, names, &[false, true]);
+    let plugin = fabric.host("a").plugin.display().to_string();
     for loss in [
         "ip link set vxlan.1 down",
         "ip link del vxlan.1",
@@ -161,7 +175,8 @@ fn what_is_laid_out_is_put_back_and_distributed_again() {
         // The kernel takes the routes out at once. What FRR has not noticed it does not make again.
         let told = || fabric.host("a").sh("vtysh -c 'show ip route bgp' -c 'show ipv6 route bgp'");
         assert!(eventually(PATIENCE, || !told().contains("vxbr.1")), "{loss}: {}", told());
-        fabric.command("a", &both("a"), &["sync"]).success("sync");
+        let repaired = fabric.host("a").sh(&format!("{plugin} repair"));
+        assert!(repaired.contains("the overlay (device "), "{loss}: {repaired}");
         fabric.command("a", &both("a"), &["overlay", "status"]).success(loss);
         await_routes(&fabric, "a", &[false, true], 1);
         pods[0].assert_reaches(&pods[1]);

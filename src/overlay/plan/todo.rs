@@ -68,6 +68,20 @@ impl Todo {
         })
     }
 
+    /// About the device alone.
+    #[must_use]
+    pub const fn of_device(course: Course) -> Self {
+        Self {
+            course,
+            addresses: Vec::new(),
+            stale_addresses: Vec::new(),
+            changes: Vec::new(),
+            admit: Vec::new(),
+            expel: Vec::new(),
+            guard: false,
+        }
+    }
+
     /// Whether all is right.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
