@@ -1,4 +1,4 @@
-.PHONY: help build check test demo bench mutants musl
+.PHONY: help build agent check test demo bench mutants musl
 SUITE ?=
 FILES ?= src/cni/** src/config/** src/ipam/ranges.rs src/ipam/resolv_conf.rs src/kernel/feature.rs \
 	src/nft/ruleset/** src/overlay/plan/** src/plan/** src/rtnl/values.rs
@@ -16,6 +16,13 @@ build: musl ## the release binary, static: target/groundwork
 	cargo build --release --locked --target $(TARGET)
 	install target/$(TARGET)/release/groundwork target/groundwork
 	@ls -l target/groundwork
+
+agent: musl ## the service of the overlay's engine etcd, static: target/groundwork-agent
+	@for program in protoc musl-gcc; do command -v $$program >/dev/null || \
+	{ echo "there is no $$program: apt-get install protobuf-compiler libprotobuf-dev musl-tools"; exit 1; }; done
+	CC_$(subst -,_,$(MUSL))=musl-gcc cargo build --release --locked --target $(TARGET) --features agent --bin groundwork-agent
+	install target/$(TARGET)/release/groundwork-agent target/groundwork-agent
+	@ls -l target/groundwork-agent
 
 check: ## formatting, lints, documentation and the rules of the house
 	cargo fmt --all --check

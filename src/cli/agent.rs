@@ -22,7 +22,7 @@ pub(super) fn start(args: &[OsString]) -> Output {
     };
     let error = Command::new(&program).args(args).exec();
     let next = match error.kind() {
-        io::ErrorKind::NotFound => ": build it with `cargo build --release --features agent`, and install it there",
+        io::ErrorKind::NotFound => ": build it with `make agent` (docs/etcd.md), and install it there",
         _ => "",
     };
     Output::bad(format!("cannot run {}: {error}{next}", program.display()))
