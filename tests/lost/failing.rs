@@ -11,10 +11,14 @@ use crate::{
 
 const ERRNOS: [Errno; 5] = [Errno::EPERM, Errno::ENOMEM, Errno::EBUSY, Errno::ENOSPC, Errno::EIO];
 
-/// How many of these each change is refused for: all, when `LOST_THOROUGH` is set, else two that take turns.
-fn reasons(at: usize) -> Vec<Errno> {
-    let count = if std::env::var_os("LOST_THOROUGH").is_some() { ERRNOS.len() } else { 2 };
-    (0..count).map(|turn| ERRNOS[(at + 2 * turn) % ERRNOS.len()]).collect()
+/// Each change is refused for all of these.
+fn is_thorough() -> bool {
+    std::env::var_os("LOST_THOROUGH").is_some()
+}
+
+/// For how many of these each change is refused: all, or two that take turns.
+fn turns() -> usize {
+    if is_thorough() { ERRNOS.len() } else { 2 }
 }
 
 /// What came of the blows.
@@ -47,7 +51,8 @@ fn refused_anywhere(kind: Kind, verb: &str, judge: fn(&Scene<'_>, &str, &Struck,
     assert!(tally.changes > 5 && tally.said > 5, "{tally:?}");
 }
 
-/// Goes on at a change until there is no other; or says where to go on with a new container, when this one is spoiled.
+/// Goes on with this blow, each change being dealt [`turns`] of them, until there is no other change; or says where to go
+/// on with a new container, when this one is spoiled.
 fn refused_from(
     from: usize,
     scene: &Scene<'_>,
@@ -56,27 +61,29 @@ fn refused_from(
     tally: &mut Tally,
 ) -> Option<usize> {
     let before = scene.held();
-    for at in from.. {
-        for errno in reasons(at) {
-            if verb == "DEL" {
-                scene.web.add(&scene.config);
-            }
-            let struck = scene.strike(verb, Blow::Refuse(at, errno));
-            let Some(change) = struck.changes.get(at) else {
-                assert!(struck.output.status.success(), "{struck:?}");
-                tally.changes = at;
-                scene.web.del(&scene.config);
-                assert_same(&before, &scene.held(), "at the end");
-                return None;
-            };
-            let what = format!("{kind:?} {verb}, {errno:?} at change {at}, {change:?}", kind = scene.kind);
-            tally.count(&struck, errno, &what);
-            if judge(scene, &before, &struck, &what) == State::Warned {
-                tally.warned += 1;
-                return Some(at + 1);
-            }
+    for blow in from.. {
+        let (at, turn) = (blow / turns(), blow % turns());
+        let errno = ERRNOS[(at + 2 * turn) % ERRNOS.len()];
+        if verb == "DEL" {
+            scene.web.add(&scene.config);
         }
-        scene.works();
+        let struck = scene.strike(verb, Blow::Refuse(at, errno));
+        let Some(change) = struck.changes.get(at) else {
+            assert!(struck.output.status.success(), "{struck:?}");
+            tally.changes = at;
+            scene.web.del(&scene.config);
+            assert_same(&before, &scene.held(), "at the end");
+            return None;
+        };
+        let what = format!("{kind:?} {verb}, {errno:?} at change {at}, {change:?}", kind = scene.kind);
+        tally.count(&struck, errno, &what);
+        if judge(scene, &before, &struck, &what) == State::Warned {
+            tally.warned += 1;
+            return Some(if is_thorough() { blow + 1 } else { (at + 1) * turns() });
+        }
+        if turn + 1 == turns() {
+            scene.works();
+        }
     }
     None
 }
