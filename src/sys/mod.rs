@@ -12,4 +12,5 @@ pub mod memory;
 pub mod netlink;
 pub mod netns;
 pub mod ping;
+pub mod program;
 pub mod sysctl;
