@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use groundwork::{cli, sys, verb};
+use groundwork::{cli, verb};
 
 #[cfg(target_env = "musl")]
 #[global_allocator]
@@ -24,7 +24,6 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         answer(&verb::Reply::broken(panic).document, 1);
     }));
-    sys::program::map_code();
     let mut stdin = Vec::new();
     let read = io::stdin().lock().take(STDIN_LIMIT).read_to_end(&mut stdin);
     let reply = match read {

@@ -12,5 +12,4 @@ pub mod memory;
 pub mod netlink;
 pub mod netns;
 pub mod ping;
-pub mod program;
 pub mod sysctl;
