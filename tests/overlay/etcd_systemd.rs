@@ -44,6 +44,7 @@ impl<'a> Systemd<'a> {
              for target in sysinit basic shutdown network-online; do printf '[Unit]\\n' >$target.target; done
              cat >groundwork-agent.service <<'END'\n{unit}END
              printf '[Service]\\nStandardError=append:/run/h1.log\\nLimitCORE=0\\n' >groundwork-agent.service.d/test.conf
+             touch /run/h1.log
              cat >/run/setting <<'END'\n{SETTING}END"
         ));
         let cgroup = node.sh("mount -t cgroup2 cgroup2 /sys/fs/cgroup &&
@@ -141,7 +142,7 @@ fn systemd_starts_it_waits_for_it_and_ends_it_and_the_network_stays() {
     first.pod("late");
     first.ping("late", &there);
     let before = first.kernel();
-    first.sh("rm /run/h1.log");
+    first.sh("truncate --size 0 /run/h1.log");
     systemd.ctl("start groundwork-agent");
     systemd.ctl("restart groundwork-agent");
     first.await_peers(1);
