@@ -76,10 +76,8 @@ fn routes(fabric: &Fabric, name: &str, ipv6: bool) -> String {
 #[track_caller]
 fn await_routes(fabric: &Fabric, name: &str, families: &[bool], count: usize) {
     let stand = || families.iter().all(|ipv6| routes(fabric, name, *ipv6).lines().count() == count);
-    if !eventually(PATIENCE, stand) {
-        let told = "ip route; ip -6 route; vtysh -c 'show bgp l2vpn evpn summary' -c 'show evpn vni 1'";
-        panic!("not {count} routes on {name}:\n{}", fabric.host(name).sh(told));
-    }
+    let told = "ip route; ip -6 route; vtysh -c 'show bgp l2vpn evpn summary' -c 'show evpn vni 1'";
+    assert!(eventually(PATIENCE, stand), "{count} routes are expected on {name}:\n{}", fabric.host(name).sh(told));
 }
 
 #[test]
